@@ -521,6 +521,11 @@ struct lockstep_page {
  */
 #define LOCKSTEP_POWEROFF	_IO(LOCKSTEP_IOC_MAGIC, 0x07)
 
+/* Twin: the VMM found its start state or a disk to differ (EILSEQ is returned).
+ * The first two digests are what the log wants and what is here.
+ */
+#define LOCKSTEP_MISMATCH	_IOW(LOCKSTEP_IOC_MAGIC, 0x08, struct lockstep_digest)
+
 /* A stop that the module makes at a clock read shows as this exit reason, with
  * KVM_RUN returning 0 (KVM_EXIT_INTR): it is a deterministic exit.
  */
