@@ -20,12 +20,12 @@
 #define LOCKSTEP_ARBITER_VALUE_MAX	352	/* bytes of an encoded value */
 #define LOCKSTEP_ARBITER_REASON_MAX	63	/* characters */
 
-enum lockstep_arbiter_kind {
-	LOCKSTEP_ARBITER_OPEN	= 1,
-	LOCKSTEP_ARBITER_WON	= 2,
-	LOCKSTEP_ARBITER_CLOSED	= 3,
-	__LOCKSTEP_ARBITER_KIND_LAST,
-	LOCKSTEP_ARBITER_KIND_MAX = __LOCKSTEP_ARBITER_KIND_LAST - 1
+enum lockstep_record_kind {
+	LOCKSTEP_RECORD_OPEN	= 1,
+	LOCKSTEP_RECORD_WON	= 2,
+	LOCKSTEP_RECORD_CLOSED	= 3,
+	__LOCKSTEP_RECORD_KIND_LAST,
+	LOCKSTEP_RECORD_KIND_MAX = __LOCKSTEP_ARBITER_KIND_LAST - 1
 };
 
 /**
@@ -37,7 +37,7 @@ enum lockstep_arbiter_kind {
 struct lockstep_arbiter_key {
 	struct lockstep_uuid vm;
 	uint64_t generation;
-	enum lockstep_arbiter_kind kind;
+	enum lockstep_record_kind kind;
 };
 
 /**
