@@ -43,6 +43,9 @@ enum vmm_unit {
  * @load:  take it back (same order); -EINVAL when it does not fit
  * @go_live: this twin is live now (vCPU thread): send kept outputs, post the completions that
  *	   wait; may be NULL
+ * @digest: xxh64 of what lies behind the device and outlives the guest (a disk's content), after
+ *	   the I/O that was begun has ended; NULL when there is nothing (vCPU thread, may take long).
+ *	   vmm_file_digest() of file.h does the work
  * @destroy: free the device and stop its host side
  */
 struct vmm_device_ops {
@@ -51,6 +54,7 @@ struct vmm_device_ops {
 	int (*save)(struct vmm_device *dev, struct vmm_state *state);
 	int (*load)(struct vmm_device *dev, struct vmm_state *state);
 	void (*go_live)(struct vmm_device *dev);
+	int (*digest)(struct vmm_device *dev, uint64_t *digest);
 	void (*destroy)(struct vmm_device *dev);
 };
 
@@ -108,6 +112,17 @@ uint64_t vmm_output_released(struct vmm *vmm, uint32_t stream);
  * kept on a twin, de-duplicated by offset. vCPU thread; never blocks on the sink.
  */
 int vmm_output_bytes(struct vmm *vmm, uint32_t stream, const void *data, uint32_t len);
+
+/* The other direction: what comes in at the sink is posted as an input {unit, VMM_KIND_RECEIVE,
+ * bytes}, at most as much as the device has room for. The device calls vmm_stream_room() on the
+ * vCPU's thread at creation and after every change of its room: @room bytes are free in it now,
+ * @taken of them have just been applied by an input (0 when the guest has read some).
+ */
+#define VMM_KIND_RECEIVE	1
+struct vmm_sink_config;
+int vmm_stream_open(struct vmm *vmm, uint32_t stream, const struct vmm_sink_config *sink,
+		    enum vmm_unit unit);
+void vmm_stream_room(struct vmm *vmm, uint32_t stream, uint32_t room, uint32_t taken);
 
 /* Guest memory [gpa, gpa + len), or NULL when any of it is not RAM. Every use is bounds-checked here. */
 void *vmm_memory(struct vmm *vmm, uint64_t gpa, uint64_t len);
