@@ -58,13 +58,13 @@ enum lockstep_counter {
 };
 
 /**
- * enum lockstep_stream - where an output goes
+ * enum lockstep_output_stream - where an output goes
  *
  * Outputs of a stream are named by an index that both sides count alike: the
  * number of the frame (from 1) for LOCKSTEP_STREAM_NET, the offset behind the
  * last byte for byte streams.
  */
-enum lockstep_stream {
+enum lockstep_output_stream {
 	LOCKSTEP_STREAM_NET = 0,	/* frames written to the tap */
 	LOCKSTEP_STREAM_SERIAL = 1,	/* bytes of the serial line */
 	LOCKSTEP_STREAM_CONSOLE = 2,	/* bytes of the virtio console */
@@ -213,7 +213,7 @@ struct lockstep_record {
 
 /**
  * struct lockstep_output_rec - payload of LOCKSTEP_RECORD_OUTPUT
- * @index: name of the output in its stream (see enum lockstep_stream)
+ * @index: name of the output in its stream (see enum lockstep_output_stream)
  * @hash:  xxh64 (seed 0) of its bytes
  * @len:   number of its bytes
  */
@@ -238,7 +238,8 @@ struct lockstep_output_rec {
  * @clock:    virtual time of the primary when the batch was made, ns
  * @released: per stream, the index of the last output that was handed to the
  *	      outside world (follows the hand-over, never precedes it)
- * @check:    xxh64 of head (with @check 0) and records
+ * @check:    xxh64 of the records, its seed the xxh64 (seed 0) of the head with
+ *	      @check 0
  */
 struct lockstep_batch {
 	__le32 magic;
@@ -437,7 +438,7 @@ struct lockstep_clock {
 
 /**
  * struct lockstep_output - LOCKSTEP_OUTPUT: the guest made an output
- * @stream:  enum lockstep_stream
+ * @stream:  enum lockstep_output_stream
  * @len:     its bytes
  * @index:   its name in the stream
  * @hash:    xxh64 (seed 0) of its bytes
