@@ -31,7 +31,9 @@ enum vmm_unit {
 	VMM_UNIT_CONSOLE = 8,
 	VMM_UNIT_RNG = 9,
 	VMM_UNIT_CONTROL = 10,	/* verify, dump, power button */
+	VMM_UNIT_RTC = 11,
 	VMM_UNITS,
+	VMM_UNIT_NONE = VMM_UNITS,	/* a device without inputs and timers: only saved and loaded */
 };
 
 /**
@@ -64,11 +66,16 @@ struct vmm_device {
 	enum vmm_unit unit;
 };
 
-/* Registered by the one visible table in devices.c; vCPU thread. */
+/* Registered by the one visible table in devices.c; vCPU thread. Takes the device over: its
+ * destroy is called at the end, in the reverse order. States are saved in the order of the calls.
+ */
 int vmm_device_add(struct vmm *vmm, struct vmm_device *dev);
 
-/* Claim I/O ports [base, base + len). Accesses of size 1, 2, 4; absent ports read as ones. */
+/* Claim I/O ports [base, base + len). Accesses of size 1, 2, 4; absent ports read as ones. An access
+ * wider than @width (0: 4), or that leaves the range, comes as single bytes, lowest port first.
+ */
 struct vmm_pio_ops {
+	uint8_t width;
 	uint32_t (*in)(void *opaque, uint16_t port, uint8_t size);
 	void (*out)(void *opaque, uint16_t port, uint8_t size, uint32_t value);
 };
