@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between SVM and VMX
+ *
+ * All contact with the insides of kvm-amd and kvm-intel is in arch_svm.c and
+ * arch_vmx.c, one struct lockstep_arch_ops each. Others call the functions
+ * below, on a vCPU of their own (struct lockstep_vcpu, hook.h).
+ */
+#ifndef _LOCKSTEP_ARCH_H
+#define _LOCKSTEP_ARCH_H
+
+#include <linux/static_call.h>
+#include <linux/types.h>
+
+#include "hook.h"
+
+/**
+ * struct lockstep_regs - general registers, in the order digests use
+ * @gpr:    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8..R15 (x86's numbering)
+ * @rip:    the instruction about to run
+ * @rflags: as the guest sees them
+ */
+struct lockstep_regs {
+	u64 gpr[16];
+	u64 rip;
+	u64 rflags;
+};
+
+enum lockstep_tsc_exit {
+	LOCKSTEP_TSC_NONE = 0,
+	LOCKSTEP_TSC_RDTSC,
+	LOCKSTEP_TSC_RDTSCP,
+};
+
+/**
+ * struct lockstep_arch_ops - one vendor's side of the module
+ *
+ * The contract of each is at the function of that name below.
+ */
+struct lockstep_arch_ops {
+	const char *name;
+	const char *module;
+
+	int (*check)(void);
+	int (*vcpu_check)(struct lockstep_vcpu *lv);
+	void (*vcpu_enter)(struct lockstep_vcpu *lv);
+	void (*vcpu_detach)(struct lockstep_vcpu *lv);
+	enum lockstep_tsc_exit (*tsc_exit)(struct lockstep_vcpu *lv);
+	bool (*tsc_skippable)(struct lockstep_vcpu *lv);
+	void (*tsc_answer)(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value);
+	void (*tsc_skip_fast)(struct lockstep_vcpu *lv);
+	int (*tsc_skip)(struct lockstep_vcpu *lv);
+	void (*regs_get)(struct lockstep_vcpu *lv, struct lockstep_regs *regs);
+	bool (*clean_boundary)(struct lockstep_vcpu *lv);
+};
+
+extern const struct lockstep_arch_ops lockstep_svm_ops;
+extern const struct lockstep_arch_ops lockstep_vmx_ops;
+
+/* Which vendor KVM runs with here; called by lockstep_hook_init(). */
+int lockstep_arch_init(const char *kvm_module);
+const char *lockstep_arch_name(void);
+
+DECLARE_STATIC_CALL(lockstep_arch_vcpu_enter, void (struct lockstep_vcpu *));
+DECLARE_STATIC_CALL(lockstep_arch_tsc_exit,
+		    enum lockstep_tsc_exit (struct lockstep_vcpu *));
+DECLARE_STATIC_CALL(lockstep_arch_tsc_skippable, bool (struct lockstep_vcpu *));
+DECLARE_STATIC_CALL(lockstep_arch_tsc_answer,
+		    void (struct lockstep_vcpu *, enum lockstep_tsc_exit, u64));
+DECLARE_STATIC_CALL(lockstep_arch_tsc_skip_fast, void (struct lockstep_vcpu *));
+DECLARE_STATIC_CALL(lockstep_arch_regs_get,
+		    void (struct lockstep_vcpu *, struct lockstep_regs *));
+
+/**
+ * lockstep_arch_vcpu_check() - can this vCPU be replicated?
+ * @lv: the vCPU, its mutex held, not in KVM_RUN
+ *
+ * Return: 0, or -EOPNOTSUPP after a warning that says why
+ */
+int lockstep_arch_vcpu_check(struct lockstep_vcpu *lv);
+
+/**
+ * lockstep_arch_vcpu_detach() - take back what vcpu_enter changed
+ * @lv: the vCPU, its mutex held, not in KVM_RUN; after lockstep_hook_del()
+ */
+void lockstep_arch_vcpu_detach(struct lockstep_vcpu *lv);
+
+/* Before every entry (lockstep_vcpu_run(), interrupts off): have RDTSC and
+ * RDTSCP exit.
+ */
+static inline void lockstep_arch_vcpu_enter(struct lockstep_vcpu *lv)
+{
+	static_call(lockstep_arch_vcpu_enter)(lv);
+}
+
+/* What the exit just taken is; valid while fastpath is EXIT_FASTPATH_NONE, in
+ * lockstep_vcpu_run() behind the entry and in lockstep_vcpu_exit(). The guest was
+ * allowed to read the clock: #GP (CR4.TSD) and #UD come before the exit.
+ */
+static inline enum lockstep_tsc_exit lockstep_arch_tsc_exit(struct lockstep_vcpu *lv)
+{
+	return static_call(lockstep_arch_tsc_exit)(lv);
+}
+
+/* May tsc_skip_fast be used for it: its length is known, no single step? */
+static inline bool lockstep_arch_tsc_skippable(struct lockstep_vcpu *lv)
+{
+	return static_call(lockstep_arch_tsc_skippable)(lv);
+}
+
+/* Give the guest its value: RAX, RDX, and RCX (TSC_AUX) for RDTSCP. */
+static inline void lockstep_arch_tsc_answer(struct lockstep_vcpu *lv,
+					    enum lockstep_tsc_exit which, u64 value)
+{
+	static_call(lockstep_arch_tsc_answer)(lv, which, value);
+}
+
+/* Go past the instruction, interrupts off, only if tsc_skippable. Leaves the
+ * same state as lockstep_arch_tsc_skip().
+ */
+static inline void lockstep_arch_tsc_skip_fast(struct lockstep_vcpu *lv)
+{
+	static_call(lockstep_arch_tsc_skip_fast)(lv);
+}
+
+/**
+ * lockstep_arch_tsc_skip() - go past the instruction by KVM's own means
+ * @lv: the vCPU, in lockstep_vcpu_exit(), behind lockstep_hook_exit_orig() with
+ *	EXIT_FASTPATH_EXIT_HANDLED
+ *
+ * May emulate and may sleep; raises the guest's single-step trap.
+ *
+ * Return: as handle_exit: 1 go on, 0 leave to user space (exit_reason is set)
+ */
+int lockstep_arch_tsc_skip(struct lockstep_vcpu *lv);
+
+/* General registers, rip, rflags. On the vCPU's thread in either hook, or from
+ * elsewhere with vcpu->mutex held (may sleep then). PIO and MMIO have to be
+ * completed before (KVM_RUN with immediate_exit), see clean_boundary.
+ */
+static inline void lockstep_arch_regs_get(struct lockstep_vcpu *lv, struct lockstep_regs *regs)
+{
+	static_call(lockstep_arch_regs_get)(lv, regs);
+}
+
+/**
+ * lockstep_arch_clean_boundary() - is the vCPU between two instructions?
+ * @lv: the vCPU, as for lockstep_arch_regs_get()
+ *
+ * Return: true if no event is injected or pending, no instruction is half
+ * done and no interrupt shadow is on: a place that the other host has as well
+ */
+bool lockstep_arch_clean_boundary(struct lockstep_vcpu *lv);
+
+#endif /* _LOCKSTEP_ARCH_H */

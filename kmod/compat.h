@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * All that differs between kernel versions (6.1 to 6.12), and nothing else
+ */
+#ifndef _LOCKSTEP_COMPAT_H
+#define _LOCKSTEP_COMPAT_H
+
+#include <linux/device/class.h>
+#include <linux/eventfd.h>
+#include <linux/kvm_host.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "lockstep needs Linux 6.1 or newer"
+#endif
+
+/*
+ * vcpu_run has had its flags since 6.1.149 and 6.12.44 (and 6.17); before it took
+ * a bool or nothing. Debian's kernels have them: the others are refused here
+ * instead of being served by code that nobody runs.
+ */
+static_assert(__same_type(((struct kvm_x86_ops *)0)->vcpu_run,
+			  fastpath_t (*)(struct kvm_vcpu *, u64)),
+	      "this kernel's KVM has no run_flags: update it (6.1.149, 6.12.44 or later)");
+static_assert(__same_type(((struct kvm_x86_ops *)0)->handle_exit,
+			  int (*)(struct kvm_vcpu *, fastpath_t)));
+
+/* eventfd_signal() lost its count in 6.8; it was 1 everywhere. */
+static inline void lockstep_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
+
+/* class_create() lost its owner in 6.4. */
+static inline struct class *lockstep_class_create(const char *name)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	return class_create(name);
+#else
+	return class_create(THIS_MODULE, name);
+#endif
+}
+
+#endif /* _LOCKSTEP_COMPAT_H */
