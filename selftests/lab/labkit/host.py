@@ -73,8 +73,8 @@ class Host:
         a = Archive()
         names = [m.split()[0] for m in self.modules] + parts.MORE_MODULES
         a.node("dev/console", "c", 5, 1)
-        a.file("bin/busybox", "/bin/busybox")
-        a.link("bin/sh", "busybox")
+        parts.add_busybox(a)
+        parts.add_program(a, "bin/sh", "/bin/dash")     # busybox's would prefer its own ip, tc...
         for directory in ("proc", "sys", "run", "tmp", "root", "etc", "var/log", "lab"):
             a.dir(directory)
         a.file("init", os.path.join(parts.BUILD, "selftests/lab/labinit"))

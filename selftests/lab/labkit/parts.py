@@ -95,6 +95,19 @@ class Modules:
         archive.file(os.path.join(root, "modules.builtin"), os.path.join(self.base, "modules.builtin"))
 
 
+@functools.cache
+def _applets():
+    return _output("/bin/busybox", "--list").split()
+
+
+def add_busybox(archive):
+    """Busybox with a link for each of its applets that is not there yet."""
+    archive.file("bin/busybox", "/bin/busybox")
+    for applet in _applets():
+        if f"bin/{applet}" not in archive and applet != "busybox":
+            archive.link(f"bin/{applet}", "busybox")
+
+
 def add_program(archive, path, source):
     """A program at path in an initramfs, with its libraries where the loader finds them."""
     archive.file(path, source, 0o755)

@@ -30,8 +30,8 @@ def main(lab):
         c.close_stdin()
     lab.equal([int(c.text) for c in many if c.wait(60) == 0], list(range(8)), "commands run side by side")
     for net in lab.net.names:
-        echo = a.spawn(f"nc -l -s {a.address(net)} -p 7 -e cat")
-        a.run("until netstat -ltn | grep -q ':7 '; do :; done")
+        echo = a.spawn("nc -l -p 7 -e cat")
+        lab.wait_for(lambda: a.run("ss -Hltn sport = 7").text, 20, "the echo service")
         p = lab.outside(["/usr/bin/python3", "-c", ECHO, a.address(net)], f"echo-{net}")
         lab.equal(p.wait(30), 0, f"the outside reaches the host on network {net}")
         echo.wait(30)
