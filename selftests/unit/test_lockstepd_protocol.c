@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Messages between lockstepd: every kind survives the way through bytes, and
+ * no bytes a peer may send are read out of bounds or taken for what they aren't.
+ *
+ * LOCKSTEP_SEED repeats a run of the fuzzer, LOCKSTEP_FUZZ sets its rounds.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "common/uuid.h"
+#include "kmod/record.h"
+#include "lockstepd/protocol.h"
+
+static uint64_t rng;
+
+static uint64_t rand64(void)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return rng;
+}
+
+static struct lockstep_uuid uuid_of(uint8_t b)
+{
+	struct lockstep_uuid u;
+
+	memset(u.b, b, sizeof(u.b));
+	return u;
+}
+
+static struct lockstep_message message_of(enum lockstep_message_type type)
+{
+	struct lockstep_message m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = type;
+	m.guest = uuid_of(1);
+	m.generation = 7;
+	m.from = uuid_of(2);
+	m.to = uuid_of(3);
+	switch (type) {
+	case LOCKSTEP_MESSAGE_HELLO:
+		strcpy(m.hello.name, "web.1");
+		strcpy(m.hello.node, "node-a");
+		m.hello.abi = LOCKSTEP_ABI_VERSION;
+		m.hello.counter = LOCKSTEP_COUNTER_BRANCHES;
+		m.hello.state = LOCKSTEP_STATE_SUSPECT_B;
+		m.hello.flags = LOCKSTEP_HELLO_TWIN | LOCKSTEP_HELLO_ANSWER;
+		m.hello.lsn = 0x123456789abcdef0;
+		m.hello.peer = uuid_of(4);
+		m.hello.boot_id = uuid_of(5);
+		break;
+	case LOCKSTEP_MESSAGE_ACK:
+		m.ack.lsn = 1ULL << 40;
+		m.ack.executed = 99;
+		m.ack.clock = ~0ULL;
+		m.ack.released[0] = 5;
+		m.ack.released[LOCKSTEP_STREAMS - 1] = 6;
+		m.ack.room = 8 << 20;
+		break;
+	case LOCKSTEP_MESSAGE_REWIND:
+		m.lsn = ~0ULL - 1;
+		break;
+	case LOCKSTEP_MESSAGE_DIVERGED:
+		m.divergence.reason = LOCKSTEP_DIVERGENCE_OUTPUT;
+		m.divergence.pos.count = 3;
+		m.divergence.pos.rip = 0xffffffff81000000;
+		m.divergence.pos.rcx = 17;
+		m.divergence.lsn = 4711;
+		m.divergence.expected = 1;
+		m.divergence.found = 2;
+		break;
+	case LOCKSTEP_MESSAGE_SYNC:
+	case LOCKSTEP_MESSAGE_BYE:
+	case LOCKSTEP_MESSAGE_START:
+	case LOCKSTEP_MESSAGE_RESULT:
+		memset(&m.guest, 0, sizeof(m.guest));
+		memset(&m.from, 0, sizeof(m.from));
+		memset(&m.to, 0, sizeof(m.to));
+		m.generation = 0;
+		break;
+	default:
+		break;
+	}
+	switch (type) {
+	case LOCKSTEP_MESSAGE_FAILED:
+	case LOCKSTEP_MESSAGE_START:
+	case LOCKSTEP_MESSAGE_RESULT:
+		m.request = 0xdeadbeef;
+		m.error = ENOENT;
+		memset(m.text, 'x', LOCKSTEPD_TEXT_MAX);
+		break;
+	default:
+		break;
+	}
+	return m;
+}
+
+/* A batch with one clock record, sealed. */
+static size_t batch_make(uint8_t *buf, uint64_t lsn)
+{
+	struct lockstep_batch head = {
+		.magic = htole32(LOCKSTEP_BATCH_MAGIC),
+		.version = htole16(LOCKSTEP_ABI_VERSION),
+		.lsn = htole64(lsn),
+	};
+	unsigned int n;
+
+	n = lockstep_record_short_put(buf + sizeof(head), LOCKSTEP_RECORD_TSC, 1000000);
+	head.len = htole32(n);
+	memcpy(buf, &head, sizeof(head));
+	lockstep_batch_seal((struct lockstep_batch *)buf);
+	return sizeof(head) + n;
+}
+
+/* Bytes of a whole message, a LOG with its batch behind the head. */
+static size_t whole(enum lockstep_message_type type, uint8_t *buf, size_t size)
+{
+	struct lockstep_message m = message_of(type);
+	uint8_t batch[256] __attribute__((aligned(8)));
+	int n;
+
+	n = lockstep_message_encode(&m, buf, size);
+	assert_true(n > 0);
+	if (type == LOCKSTEP_MESSAGE_LOG) {
+		size_t len = batch_make(batch, 4096);
+
+		memcpy(buf + n, batch, len);
+		n += (int)len;
+	}
+	return (size_t)n;
+}
+
+static void test_round_trip(void **state)
+{
+	uint8_t buf[2048];
+	unsigned int type;
+
+	(void)state;
+	for (type = LOCKSTEP_MESSAGE_HELLO; type <= LOCKSTEP_MESSAGE_MAX; type++) {
+		struct lockstep_message want = message_of(type), got;
+		size_t n = whole(type, buf, sizeof(buf));
+
+		assert_true(n <= LOCKSTEPD_MESSAGE_MAX);
+		assert_int_equal(lockstep_message_decode(buf, n, &got), 0);
+		if (type == LOCKSTEP_MESSAGE_LOG) {
+			assert_ptr_equal((const uint8_t *)got.log.data + got.log.len, buf + n);
+			got.log = want.log;
+		}
+		assert_memory_equal(&got, &want, sizeof(got));
+		assert_string_not_equal(lockstep_message_name(type), "?");
+	}
+	assert_string_equal(lockstep_message_name(0), "?");
+	assert_string_equal(lockstep_message_name(__LOCKSTEP_MESSAGE_LAST), "?");
+}
+
+static void test_no_prefix_and_no_tail(void **state)
+{
+	uint8_t buf[2048];
+	struct lockstep_message m;
+	unsigned int type;
+	size_t n, i;
+
+	(void)state;
+	for (type = LOCKSTEP_MESSAGE_HELLO; type <= LOCKSTEP_MESSAGE_MAX; type++) {
+		n = whole(type, buf, sizeof(buf));
+		for (i = 0; i < n; i++)
+			assert_int_equal(lockstep_message_decode(buf, i, &m), -EBADMSG);
+		buf[n] = 0;
+		assert_int_equal(lockstep_message_decode(buf, n + 1, &m), -EBADMSG);
+	}
+}
+
+static void test_encode_refuses_nonsense(void **state)
+{
+	uint8_t buf[LOCKSTEPD_MESSAGE_MAX];
+	struct lockstep_message m;
+	size_t size;
+	int n;
+
+	(void)state;
+	m = message_of(LOCKSTEP_MESSAGE_READY);
+	m.generation = 0;
+	assert_int_equal(lockstep_message_encode(&m, buf, sizeof(buf)), -EINVAL);
+	m = message_of(LOCKSTEP_MESSAGE_READY);
+	memset(&m.to, 0, sizeof(m.to));
+	assert_int_equal(lockstep_message_encode(&m, buf, sizeof(buf)), -EINVAL);
+	m = message_of(LOCKSTEP_MESSAGE_BYE);
+	m.guest = uuid_of(1);
+	assert_int_equal(lockstep_message_encode(&m, buf, sizeof(buf)), -EINVAL);
+	m = message_of(LOCKSTEP_MESSAGE_HELLO);
+	strcpy(m.hello.name, "../etc");
+	assert_int_equal(lockstep_message_encode(&m, buf, sizeof(buf)), -EINVAL);
+	m = message_of(LOCKSTEP_MESSAGE_HELLO);
+	m.type = 99;
+	assert_int_equal(lockstep_message_encode(&m, buf, sizeof(buf)), -EINVAL);
+
+	m = message_of(LOCKSTEP_MESSAGE_RESULT);
+	n = lockstep_message_encode(&m, buf, sizeof(buf));
+	assert_true(n > 0);
+	for (size = 0; size < (size_t)n; size++)
+		assert_int_equal(lockstep_message_encode(&m, buf, size), -ENOSPC);
+}
+
+static void test_decode_refuses_values(void **state)
+{
+	uint8_t buf[2048];
+	struct lockstep_message m;
+	size_t n;
+
+	(void)state;
+	n = whole(LOCKSTEP_MESSAGE_SYNC, buf, sizeof(buf));
+	buf[0] = 2;
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EPROTONOSUPPORT);
+	n = whole(LOCKSTEP_MESSAGE_SYNC, buf, sizeof(buf));
+	buf[2] = __LOCKSTEP_MESSAGE_LAST;
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+
+	/* a name with a slash, a state that is none: 64 bytes of head, 1 of length */
+	n = whole(LOCKSTEP_MESSAGE_HELLO, buf, sizeof(buf));
+	buf[65] = '/';
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+	n = whole(LOCKSTEP_MESSAGE_HELLO, buf, sizeof(buf));
+	buf[64 + 6 + 7 + 4] = LOCKSTEP_STATE_MAX + 1;
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+}
+
+static void test_batch_extent(void **state)
+{
+	uint8_t buf[256] __attribute__((aligned(8)));
+	struct lockstep_batch *head = (struct lockstep_batch *)buf;
+	uint64_t lsn, end;
+	size_t n = batch_make(buf, 4096);
+
+	(void)state;
+	assert_int_equal(lockstep_batch_check(buf, n), 0);
+	assert_int_equal(lockstep_batch_extent(buf, n, &lsn, &end), 0);
+	assert_int_equal(lsn, 4096);
+	assert_int_equal(end, 4096 + n - sizeof(*head));
+	assert_int_equal(lockstep_batch_extent(buf, n - 1, &lsn, &end), -EBADMSG);
+	head->lsn = htole64(~0ULL);
+	assert_int_equal(lockstep_batch_extent(buf, n, &lsn, &end), -EBADMSG);
+	head->lsn = 0;
+	head->magic = 0;
+	assert_int_equal(lockstep_batch_extent(buf, n, &lsn, &end), -EBADMSG);
+}
+
+static void test_facts(void **state)
+{
+	struct lockstep_fact in[LOCKSTEP_FACTS_MAX], out[LOCKSTEP_FACTS_MAX];
+	uint8_t buf[LOCKSTEP_HEARTBEAT_MAX];
+	size_t i;
+	int n;
+
+	(void)state;
+	memset(in, 0, sizeof(in));
+	for (i = 0; i < LOCKSTEP_FACTS_MAX; i++) {
+		in[i].instance = uuid_of((uint8_t)i);
+		in[i].generation = i << 33;
+		in[i].stops = ~0ULL - i;
+		in[i].state = (uint32_t)i % (LOCKSTEP_STATE_MAX + 1);
+		in[i].flags = LOCKSTEP_FLAG_LOG_FULL;
+	}
+	n = lockstep_facts_encode(in, LOCKSTEP_FACTS_MAX, buf, sizeof(buf));
+	assert_int_equal(n, LOCKSTEP_FACT_HEAD + LOCKSTEP_FACTS_MAX * LOCKSTEP_FACT_SIZE);
+	assert_int_equal(lockstep_facts_decode(buf, (size_t)n, out), LOCKSTEP_FACTS_MAX);
+	assert_memory_equal(in, out, sizeof(in));
+	assert_int_equal(lockstep_facts_decode(buf, (size_t)n - 1, out), -EBADMSG);
+	assert_int_equal(lockstep_facts_encode(in, LOCKSTEP_FACTS_MAX + 1, buf, sizeof(buf)),
+			 -EINVAL);
+	assert_int_equal(lockstep_facts_encode(in, 2, buf, LOCKSTEP_FACT_SIZE), -ENOSPC);
+	assert_int_equal(lockstep_facts_encode(in, 0, buf, sizeof(buf)), LOCKSTEP_FACT_HEAD);
+	assert_int_equal(lockstep_facts_decode(buf, LOCKSTEP_FACT_HEAD, out), 0);
+	buf[2] = 255;
+	assert_int_equal(lockstep_facts_decode(buf, sizeof(buf), out), -EBADMSG);
+}
+
+/*
+ * Corrupt whole messages at random; the sanitizers watch. What is accepted must
+ * be a message that encodes again to what was taken (a LOG: but for its batch).
+ */
+static void fuzz_once(uint64_t round)
+{
+	uint8_t buf[2048], again[LOCKSTEPD_MESSAGE_MAX], *heap;
+	unsigned int type = 1 + (unsigned int)(rand64() % LOCKSTEP_MESSAGE_MAX), flips;
+	struct lockstep_fact facts[LOCKSTEP_FACTS_MAX];
+	struct lockstep_message m;
+	size_t n = whole(type, buf, sizeof(buf));
+	int ret;
+
+	for (flips = (unsigned int)(rand64() % 4); flips; flips--)
+		buf[rand64() % n] = (uint8_t)rand64();
+	if (rand64() % 4 == 0)
+		n = rand64() % (n + 1);
+	/* on the heap with nothing behind it, where ASan sees each byte too many */
+	heap = malloc(n ? n : 1);
+	assert_non_null(heap);
+	memcpy(heap, buf, n);
+	lockstep_facts_decode(heap, n, facts);
+	ret = lockstep_message_decode(heap, n, &m);
+	if (!ret) {
+		size_t tail = m.type == LOCKSTEP_MESSAGE_LOG ? m.log.len : 0;
+
+		ret = lockstep_message_encode(&m, again, sizeof(again));
+		if (ret < 0 || (size_t)ret != n - tail)
+			fail_msg("round %" PRIu64 ": %s decoded but encodes to %d of %zu bytes",
+				 round, lockstep_message_name(m.type), ret, n - tail);
+	}
+	free(heap);
+}
+
+static void test_fuzz(void **state)
+{
+	const char *s = getenv("LOCKSTEP_SEED"), *r = getenv("LOCKSTEP_FUZZ");
+	uint64_t seed = s ? strtoull(s, NULL, 0) : (uint64_t)time(NULL) * 2654435761U;
+	uint64_t rounds = r ? strtoull(r, NULL, 0) : 200000, i;
+
+	(void)state;
+	rng = seed | 1;
+	printf("# LOCKSTEP_SEED=%" PRIu64 "\n", seed);
+	for (i = 0; i < rounds; i++)
+		fuzz_once(i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_no_prefix_and_no_tail),
+		cmocka_unit_test(test_encode_refuses_nonsense),
+		cmocka_unit_test(test_decode_refuses_values),
+		cmocka_unit_test(test_batch_extent),
+		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_fuzz),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("lockstepd protocol", tests, NULL, NULL);
+}
