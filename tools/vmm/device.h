@@ -136,6 +136,14 @@ void *vmm_memory(struct vmm *vmm, uint64_t gpa, uint64_t len);
 /* Where VMM-written pages are noted for the memory digest; call after each write to guest memory. */
 void vmm_memory_written(struct vmm *vmm, uint64_t gpa, uint64_t len);
 
+/* A message on stderr, with the guest's name in front; printf-like, no newline. Any thread. */
+void vmm_say(const struct vmm *vmm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The device can't go on (and vmm_say() has said why): this instance ends after this stop with
+ * VMM_END_ERROR; on a twin its primary goes on alone. vCPU thread.
+ */
+void vmm_fail(struct vmm *vmm);
+
 /* vCPU thread: is this side live (its outputs and inputs are real)? */
 bool vmm_is_live(const struct vmm *vmm);
 
