@@ -517,8 +517,9 @@ struct lockstep_page {
 #define LOCKSTEP_OUTPUT		_IOWR(LOCKSTEP_IOC_MAGIC, 0x04, struct lockstep_output)
 #define LOCKSTEP_RELEASED	_IOW(LOCKSTEP_IOC_MAGIC, 0x05, struct lockstep_released)
 #define LOCKSTEP_DIGEST		_IOW(LOCKSTEP_IOC_MAGIC, 0x06, struct lockstep_digest)
-/* Primary: log POWEROFF, wait until every output is released and the daemon has
- * CLOSED recorded (or there is no daemon); twin: compare with the log.
+/* The guest powered off: logged on the primary, compared on the twin. Then ask
+ * LOCKSTEP_NEXT: it answers POWEROFF once every output has left and the daemon
+ * has CLOSED recorded (or at once where there is no daemon and no backup).
  */
 #define LOCKSTEP_POWEROFF	_IO(LOCKSTEP_IOC_MAGIC, 0x07)
 

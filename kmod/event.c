@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Events move a guest through the state table; what a new state means at once. */
+#include <linux/eventfd.h>
+#include <linux/ktime.h>
+#include <linux/string.h>
+#include "guest.h"
+#include "netlink.h"
+#include "sender.h"
+
+static const enum lockstep_gate_mode gate_modes[] = {
+	[LOCKSTEP_GATE_RULE_DROP] = LOCKSTEP_GATE_DROP,
+	[LOCKSTEP_GATE_RULE_LATCH] = LOCKSTEP_GATE_LATCHED,
+	[LOCKSTEP_GATE_RULE_ACKED] = LOCKSTEP_GATE_ACKED,
+	[LOCKSTEP_GATE_RULE_OPEN] = LOCKSTEP_GATE_OPEN,
+};
+
+/**
+ * lockstep_guest_notify - tell the VMM that the shared page has news
+ * @guest: any context that may take a spinlock
+ */
+void lockstep_guest_notify(struct lockstep_guest *guest)
+{
+	if (guest->notify)
+		lockstep_eventfd_signal(guest->notify);
+}
+
+static u8 mode_of(const struct lockstep_guest *guest)
+{
+	const struct lockstep_state_rule *rule = lockstep_state_rule(guest->state);
+
+	/* the start barrier: a pair starts together, from the first instruction */
+	if (rule->vcpu == LOCKSTEP_VCPU_RUN && guest->flags & LOCKSTEP_FLAG_WAIT && !guest->started)
+		return LOCKSTEP_VCPU_PARK;
+	return rule->vcpu;
+}
+
+/*
+ * Make the state felt: the gate first (nothing may leave that should not),
+ * then the vCPU, then those who only want to know.
+ */
+static void publish(struct lockstep_guest *guest, u32 old, u32 event)
+{
+	const struct lockstep_state_rule *rule = lockstep_state_rule(guest->state);
+	u8 was = guest->mode;
+
+	lockdep_assert_held(&guest->lock);
+	lockstep_gate_mode_set(&guest->gate, gate_modes[rule->gate]);
+	WRITE_ONCE(guest->page->gate, rule->gate == LOCKSTEP_GATE_RULE_OPEN);
+	WRITE_ONCE(guest->page->state, guest->state);
+	WRITE_ONCE(guest->mode, mode_of(guest));
+	if (guest->mode != was || rule->over)
+		lockstep_hook_kick(guest->lv.vcpu);
+	wake_up_all(&guest->wq);
+	lockstep_sender_flush(guest);
+	lockstep_guest_notify(guest);
+	lockstep_netlink_state_send(guest, old, event, 0);
+}
+
+static bool is_peer(const struct lockstep_guest *guest, const u8 *peer)
+{
+	return peer && !memcmp(guest->peer, peer, LOCKSTEP_UUID_LEN);
+}
+
+/* Conditions on an event beyond the state it finds. */
+static int event_check(const struct lockstep_guest *guest, u32 event,
+		       const struct lockstep_event_args *args)
+{
+	switch (event) {
+	case LOCKSTEP_EVENT_COLD_WON:
+		if (guest->flags & LOCKSTEP_FLAG_TWIN)
+			return -EINVAL;
+		return args->generation > guest->generation ? 0 : -ESTALE;
+	case LOCKSTEP_EVENT_OFFERED:
+		return args->peer && guest->flags & LOCKSTEP_FLAG_TWIN && !guest->started ?
+			0 : -EINVAL;
+	case LOCKSTEP_EVENT_BACKUP_FOUND:
+		if (guest->started)
+			return -EOPNOTSUPP;	/* needs a clone of a running guest */
+		return args->peer ? 0 : -EINVAL;
+	case LOCKSTEP_EVENT_READY:
+		if (guest->started)
+			return -EOPNOTSUPP;
+		fallthrough;
+	case LOCKSTEP_EVENT_ACTIVATE:
+		if (!is_peer(guest, args->peer))
+			return -ESTALE;
+		return args->generation > guest->generation ? 0 : -ESTALE;
+	default:
+		if (args->generation && args->generation != guest->generation)
+			return -ESTALE;
+		return !args->peer || is_peer(guest, args->peer) ? 0 : -ESTALE;
+	}
+}
+
+static void event_take_args(struct lockstep_guest *guest, u32 event,
+			    const struct lockstep_event_args *args)
+{
+	switch (event) {
+	case LOCKSTEP_EVENT_OFFERED:
+	case LOCKSTEP_EVENT_BACKUP_FOUND:
+		memcpy(guest->peer, args->peer, sizeof(guest->peer));
+		break;
+	case LOCKSTEP_EVENT_COLD_WON:
+	case LOCKSTEP_EVENT_READY:
+	case LOCKSTEP_EVENT_ACTIVATE:
+		guest->generation = args->generation;
+		break;
+	case LOCKSTEP_EVENT_POWEROFF:
+		guest->flags |= LOCKSTEP_FLAG_POWEROFF;
+		break;
+	case LOCKSTEP_EVENT_DIVERGED:
+		guest->stats.divergences++;
+		break;
+	}
+}
+
+/* Is there something that this state was waiting for? Sets DRAINED once. */
+static bool drained(struct lockstep_guest *guest)
+{
+	lockdep_assert_held(&guest->lock);
+	if (guest->flags & LOCKSTEP_FLAG_DRAINED)
+		return false;
+	switch (guest->state) {
+	case LOCKSTEP_STATE_CONTEST_B:
+		/* nothing is fed any more: what is consumed was clean */
+		if (smp_load_acquire(&guest->log.tail) != READ_ONCE(guest->log.head))
+			return false;
+		break;
+	case LOCKSTEP_STATE_STOPPING:
+		if (guest->acked != READ_ONCE(guest->log.head) ||
+		    lockstep_gate_released(&guest->gate) < guest->stamp_index)
+			return false;
+		break;
+	default:
+		return false;
+	}
+	guest->flags |= LOCKSTEP_FLAG_DRAINED;
+	return true;
+}
+
+static void enter(struct lockstep_guest *guest, u32 old, u32 event)
+{
+	guest->flags &= ~LOCKSTEP_FLAG_DRAINED;
+	switch (guest->state) {
+	case LOCKSTEP_STATE_CONTEST_P:
+	case LOCKSTEP_STATE_CONTEST_B:
+		guest->flags |= LOCKSTEP_FLAG_CLAIMED;
+		break;
+	case LOCKSTEP_STATE_SOLO:
+	case LOCKSTEP_STATE_LIVE:
+		/* the log of the generation that was won is of no use to anybody */
+		guest->flags &= ~LOCKSTEP_FLAG_CLAIMED;
+		guest->acked = READ_ONCE(guest->log.head);
+		break;
+	case LOCKSTEP_STATE_STOPPING:
+		if (old == LOCKSTEP_STATE_SOLO || old == LOCKSTEP_STATE_SYNC_SRC)
+			guest->acked = READ_ONCE(guest->log.head);
+		break;
+	}
+	drained(guest);
+	publish(guest, old, event);
+}
+
+static int event_locked(struct lockstep_guest *guest, u32 event,
+			const struct lockstep_event_args *args)
+{
+	u32 old = guest->state;
+	int next, ret;
+
+	lockdep_assert_held(&guest->lock);
+	if (guest->dead)
+		return -ESHUTDOWN;
+	next = lockstep_state_next(old, event);
+	if (next < 0) {
+		guest->stats.ignored_events++;
+		return next;
+	}
+	ret = event_check(guest, event, args);
+	if (ret)
+		return ret;
+	event_take_args(guest, event, args);
+	guest->state = next;
+	enter(guest, old, event);
+	return 0;
+}
+
+/**
+ * lockstep_guest_event - something happened
+ * @guest: process context
+ * @event: enum lockstep_event
+ * @args:  what came with it, or NULL
+ *
+ * Returns 0; -ENOENT when the state does not list the event (counted, nothing
+ * changed); -ESTALE for another generation or peer; -EINVAL, -EOPNOTSUPP when
+ * the guest is not fit for it; -ESHUTDOWN when it is being detached.
+ */
+int lockstep_guest_event(struct lockstep_guest *guest, u32 event,
+			 const struct lockstep_event_args *args)
+{
+	static const struct lockstep_event_args none;
+	int ret;
+
+	mutex_lock(&guest->lock);
+	ret = event_locked(guest, event, args ?: &none);
+	mutex_unlock(&guest->lock);
+	return ret;
+}
+
+/**
+ * lockstep_guest_drained - the vCPU's thread, or an ack, may have finished a state
+ * @guest: process context; tells the daemon when that is so
+ */
+void lockstep_guest_drained(struct lockstep_guest *guest)
+{
+	mutex_lock(&guest->lock);
+	if (drained(guest))
+		lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
+	mutex_unlock(&guest->lock);
+}
+
+/**
+ * lockstep_guest_watch - is the daemon still heard?
+ * @work: guest->watch; runs while a daemon is bound
+ */
+void lockstep_guest_watch(struct work_struct *work)
+{
+	struct lockstep_guest *guest = container_of(to_delayed_work(work),
+						    struct lockstep_guest, watch);
+	static const struct lockstep_event_args none;
+	u64 silence;
+
+	mutex_lock(&guest->lock);
+	silence = (u64)guest->silence_ms * NSEC_PER_MSEC;
+	if (guest->portid && !guest->dead) {
+		/* BOOTTIME: a host that slept was silent */
+		if (ktime_get_boottime_ns() - guest->alive > silence &&
+		    lockstep_state_next(guest->state, LOCKSTEP_EVENT_DAEMON_LOST) >= 0)
+			event_locked(guest, LOCKSTEP_EVENT_DAEMON_LOST, &none);
+		schedule_delayed_work(&guest->watch,
+				      msecs_to_jiffies(max(guest->silence_ms / 4, 1U)));
+	}
+	mutex_unlock(&guest->lock);
+}
+
+/**
+ * lockstep_guest_bind - a daemon takes the guest
+ * @guest:  process context
+ * @portid: its netlink port
+ *
+ * Returns 0, or -EBUSY when another one has it.
+ */
+int lockstep_guest_bind(struct lockstep_guest *guest, u32 portid)
+{
+	int ret = 0;
+
+	mutex_lock(&guest->lock);
+	if (guest->dead) {
+		ret = -ESHUTDOWN;
+	} else if (guest->portid && guest->portid != portid) {
+		ret = -EBUSY;
+	} else {
+		guest->portid = portid;
+		guest->alive = ktime_get_boottime_ns();
+		mod_delayed_work(system_wq, &guest->watch,
+				 msecs_to_jiffies(max(guest->silence_ms / 4, 1U)));
+		lockstep_sender_flush(guest);
+	}
+	mutex_unlock(&guest->lock);
+	return ret;
+}
+
+/**
+ * lockstep_guest_unbind - a netlink socket was closed
+ * @guest:  process context
+ * @portid: the socket's port
+ */
+void lockstep_guest_unbind(struct lockstep_guest *guest, u32 portid)
+{
+	static const struct lockstep_event_args none;
+
+	mutex_lock(&guest->lock);
+	if (guest->portid == portid) {
+		guest->portid = 0;
+		event_locked(guest, LOCKSTEP_EVENT_DAEMON_LOST, &none);
+	}
+	mutex_unlock(&guest->lock);
+}
+
+/**
+ * lockstep_guest_alive - the bound daemon was heard
+ * @guest:  process context
+ * @portid: who says so
+ *
+ * Returns 0, or -EPERM when the guest is not bound to it.
+ */
+int lockstep_guest_alive(struct lockstep_guest *guest, u32 portid)
+{
+	if (READ_ONCE(guest->portid) != portid)
+		return -EPERM;
+	WRITE_ONCE(guest->alive, ktime_get_boottime_ns());
+	return 0;
+}
+
+/**
+ * lockstep_guest_log_full - the vCPU waits for room in the log, or goes on
+ * @guest: process context
+ * @full:  which
+ */
+void lockstep_guest_log_full(struct lockstep_guest *guest, bool full)
+{
+	mutex_lock(&guest->lock);
+	if (full)
+		guest->flags |= LOCKSTEP_FLAG_LOG_FULL;
+	else
+		guest->flags &= ~LOCKSTEP_FLAG_LOG_FULL;
+	lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
+	mutex_unlock(&guest->lock);
+}

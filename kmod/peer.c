@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What comes from the other host through the daemon: log for a twin, acks for
+ * a primary.  None of it is trusted; all of it belongs to one generation and one
+ * peer instance, or is refused.
+ */
+#include <linux/string.h>
+#include "guest.h"
+#include "sender.h"
+
+static bool from_peer(const struct lockstep_guest *guest, u64 generation, const u8 *peer)
+{
+	return generation == guest->generation && !memcmp(guest->peer, peer, LOCKSTEP_UUID_LEN);
+}
+
+static void released_take(struct lockstep_guest *guest, const struct lockstep_batch *batch)
+{
+	unsigned int i;
+
+	for (i = 0; i < LOCKSTEP_STREAMS; i++) {
+		u64 index = le64_to_cpu(batch->released[i]);
+
+		if (index > guest->released[i]) {
+			guest->released[i] = index;
+			WRITE_ONCE(guest->page->released[i], index);
+		}
+	}
+}
+
+/* Append what is new of a batch that was checked. */
+static int feed_append(struct lockstep_guest *guest, const struct lockstep_batch *batch)
+{
+	struct lockstep_log *log = &guest->log;
+	u64 lsn = le64_to_cpu(batch->lsn);
+	u32 len = le32_to_cpu(batch->len);
+	u64 skip;
+
+	if (lsn > log->head)
+		return -ERANGE;			/* a hole: ask again from head */
+	skip = log->head - lsn;
+	if (skip >= len)
+		return 0;			/* all known (sent again) */
+	if (!lockstep_log_has_room(log, len - skip))
+		return -EAGAIN;
+	memcpy(lockstep_log_end(log), (const u8 *)(batch + 1) + skip, len - skip);
+	lockstep_log_push(log, len - skip);
+	return 0;
+}
+
+/**
+ * lockstep_guest_feed - log for a twin
+ * @guest:      process context
+ * @generation: it belongs to
+ * @peer:       instance that made it
+ * @data:       a batch, foreign, aligned to 8
+ * @len:        its bytes
+ *
+ * Returns 0 (acknowledge it); -EBADMSG, -EPROTO: no such batch; -ESTALE: not
+ * ours to take; -ERANGE: something is missing before it; -EAGAIN: no room now,
+ * an ack follows when there is.
+ */
+int lockstep_guest_feed(struct lockstep_guest *guest, u64 generation, const u8 *peer,
+			const void *data, size_t len)
+{
+	const struct lockstep_batch *batch = data;
+	u64 horizon;
+	int ret;
+
+	ret = lockstep_batch_check(data, len);
+	if (ret)
+		return ret;
+	if (le16_to_cpu(batch->counter) != LOCKSTEP_COUNTER_STOPS)
+		return -EPROTO;
+	mutex_lock(&guest->lock);
+	if (guest->dead || !lockstep_state_rule(guest->state)->acks ||
+	    !from_peer(guest, generation, peer)) {
+		ret = -ESTALE;
+		goto out;
+	}
+	ret = feed_append(guest, batch);
+	if (ret) {
+		guest->ack_due |= ret == -EAGAIN;
+		goto out;
+	}
+	guest->stats.batches++;
+	released_take(guest, batch);
+	/* it speaks of what follows its records: good only up to our end */
+	horizon = le64_to_cpu(batch->horizon);
+	if (horizon > guest->horizon)
+		WRITE_ONCE(guest->horizon, horizon);
+	if (wq_has_sleeper(&guest->wq))
+		wake_up_all(&guest->wq);
+out:
+	mutex_unlock(&guest->lock);
+	return ret;
+}
+
+/**
+ * lockstep_guest_ack_fill - what this twin has
+ * @guest: any context
+ * @ack:   out
+ */
+void lockstep_guest_ack_fill(struct lockstep_guest *guest, struct lockstep_ack *ack)
+{
+	u64 tail = smp_load_acquire(&guest->log.tail);
+	u64 head = READ_ONCE(guest->log.head);
+	unsigned int i;
+
+	memset(ack, 0, sizeof(*ack));
+	ack->lsn = cpu_to_le64(head);
+	ack->executed = cpu_to_le64(tail);
+	ack->clock = cpu_to_le64(lockstep_clock_peek(&guest->clock));
+	ack->room = cpu_to_le64(guest->log.size - (head - tail));
+	for (i = 0; i < LOCKSTEP_STREAMS; i++)
+		ack->released[i] = cpu_to_le64(READ_ONCE(guest->released[i]));
+}
+
+/*
+ * Keep the lag bounded: above the limit the vCPU sleeps at each opportunity,
+ * longer the further the twin is behind, up to 5 ms.
+ */
+static void lag_take(struct lockstep_guest *guest, const struct lockstep_ack *ack)
+{
+	u64 now = lockstep_clock_peek(&guest->clock), then = le64_to_cpu(ack->clock);
+	u64 limit = (u64)guest->lag_limit_ms * NSEC_PER_MSEC, lag;
+
+	/* a twin that has consumed everything is not behind, however long ago */
+	lag = guest->executed == READ_ONCE(guest->log.head) || now < then ? 0 : now - then;
+	guest->stats.lag_ns = lag;
+	guest->stats.lag_max_ns = max(guest->stats.lag_max_ns, lag);
+	WRITE_ONCE(guest->throttle_ns, limit && lag > limit ?
+		   min_t(u64, (lag - limit) >> 3, 5 * NSEC_PER_MSEC) : 0);
+}
+
+static int ack_check(const struct lockstep_guest *guest, const struct lockstep_ack *ack)
+{
+	u64 lsn = le64_to_cpu(ack->lsn), executed = le64_to_cpu(ack->executed);
+	unsigned int i;
+
+	if (lsn > smp_load_acquire(&guest->log.head) || executed > lsn)
+		return -ERANGE;
+	for (i = 0; i < LOCKSTEP_STREAMS; i++)
+		if (le64_to_cpu(ack->released[i]) > lockstep_sender_released(guest, i))
+			return -ERANGE;
+	return 0;
+}
+
+static void ack_take(struct lockstep_guest *guest, const struct lockstep_ack *ack)
+{
+	u64 lsn = le64_to_cpu(ack->lsn);
+	unsigned int i;
+
+	for (i = 0; i < LOCKSTEP_STREAMS; i++) {
+		u64 index = le64_to_cpu(ack->released[i]);
+
+		if (index > guest->acked_released[i]) {
+			guest->acked_released[i] = index;
+			WRITE_ONCE(guest->page->released[i], index);
+		}
+	}
+	if (lsn > guest->acked) {
+		guest->acked = lsn;
+		WRITE_ONCE(guest->page->acked, lsn);
+		smp_store_release(&guest->log.tail, lsn);
+	}
+	guest->executed = max(guest->executed, le64_to_cpu(ack->executed));
+	guest->stats.acks++;
+	lag_take(guest, ack);
+}
+
+/**
+ * lockstep_guest_ack - the backup's module acknowledges
+ * @guest:      process context
+ * @generation: it belongs to
+ * @peer:       instance that acknowledges
+ * @ack:        foreign data
+ *
+ * Returns 0; -ESTALE when it is not from our backup or does not count any more
+ * (a contest); -ERANGE when it acknowledges what was never made.
+ */
+int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *peer,
+		       const struct lockstep_ack *ack)
+{
+	bool stopping;
+	int ret;
+
+	mutex_lock(&guest->lock);
+	if (guest->dead || !lockstep_state_rule(guest->state)->logs ||
+	    guest->state == LOCKSTEP_STATE_CONTEST_P || !from_peer(guest, generation, peer)) {
+		ret = -ESTALE;
+		goto out;
+	}
+	ret = ack_check(guest, ack);
+	if (ret)
+		goto out;
+	ack_take(guest, ack);
+	lockstep_gate_acked(&guest->gate, guest->acked,
+			    guest->acked_released[LOCKSTEP_STREAM_NET]);
+	lockstep_sender_released_look(guest);
+	if (wq_has_sleeper(&guest->wq))
+		wake_up_all(&guest->wq);
+	lockstep_guest_notify(guest);
+out:
+	stopping = !ret && guest->state == LOCKSTEP_STATE_STOPPING;
+	mutex_unlock(&guest->lock);
+	if (stopping)
+		lockstep_guest_drained(guest);
+	return ret;
+}
+
+/**
+ * lockstep_guest_released - the VMM handed over part of a byte stream
+ * @guest:  process context
+ * @stream: LOCKSTEP_STREAM_SERIAL or LOCKSTEP_STREAM_CONSOLE, checked
+ * @index:  offset behind the last byte
+ */
+void lockstep_guest_released(struct lockstep_guest *guest, u32 stream, u64 index)
+{
+	mutex_lock(&guest->lock);
+	if (index > guest->released[stream] && !lockstep_state_rule(guest->state)->acks)
+		WRITE_ONCE(guest->released[stream], index);
+	mutex_unlock(&guest->lock);
+}

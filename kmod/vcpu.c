@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the hooks do with our vCPUs: clock reads and parking
+ *
+ * The order of clock records in the log is their position: no counter is read.
+ * The fast path runs with interrupts off between an exit and the next entry; it
+ * answers from or into the log and enters again.  Whatever it can't do there
+ * (no room, nothing known, a divergence, parked, single step) is left to
+ * lockstep_vcpu_exit(), where the thread may sleep.
+ */
+#include <linux/sched/signal.h>
+#include "replay.h"
+#include "sender.h"
+#include "vcpu.h"
+
+static inline struct lockstep_guest *guest_of(struct lockstep_vcpu *lv)
+{
+	return container_of(lv, struct lockstep_guest, lv);
+}
+
+/* Does the VMM want the vCPU back? The page is its own: any answer is safe. */
+static inline bool vmm_wants(const struct lockstep_guest *guest, u64 now)
+{
+	return READ_ONCE(guest->page->kick) || now >= READ_ONCE(guest->page->deadline);
+}
+
+/**
+ * lockstep_vcpu_clock_log - take a clock value on a live side, and log it
+ * @guest: vCPU's thread, any context
+ * @type:  LOCKSTEP_RECORD_TSC or LOCKSTEP_RECORD_CLOCK
+ * @ns:    out
+ * @stop:  out: a TSC read that goes back to the VMM
+ *
+ * Returns 0, or -ENOSPC when the log is full.
+ */
+int lockstep_vcpu_clock_log(struct lockstep_guest *guest, u8 type, u64 *ns, bool *stop)
+{
+	bool log = READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG;
+	u64 now;
+
+	if (log && !lockstep_log_has_room(&guest->log, LOCKSTEP_SHORT_MAX))
+		return -ENOSPC;
+	lockstep_clock_start(&guest->clock);
+	now = lockstep_clock_peek(&guest->clock);
+	*stop = type == LOCKSTEP_RECORD_TSC && vmm_wants(guest, now);
+	if (log) {
+		lockstep_log_push(&guest->log,
+				  lockstep_record_short_put(lockstep_log_end(&guest->log),
+							    *stop ? LOCKSTEP_RECORD_TSC_STOP : type,
+							    now - guest->clock.last));
+		guest->stats.records++;
+	}
+	WRITE_ONCE(guest->clock.last, now);
+	*ns = now;
+	return 0;
+}
+
+/* One RDTSC. 0: answered; -errno: not here. */
+static int tsc_value(struct lockstep_guest *guest, u64 *ns, bool *stop)
+{
+	u8 mode = READ_ONCE(guest->mode);
+	int ret;
+
+	if (mode == LOCKSTEP_VCPU_REPLAY)
+		ret = lockstep_replay_clock(guest, ns, stop);
+	else if (lockstep_mode_lives(mode))
+		ret = lockstep_vcpu_clock_log(guest, LOCKSTEP_RECORD_TSC, ns, stop);
+	else
+		ret = -EAGAIN;
+	if (ret)
+		return ret;
+	/* the twin's VMM is to hear of GO_LIVE at once */
+	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE)
+		*stop = true;
+	guest->stats.tsc++;
+	/* after the record: whoever sees the count sees the record */
+	smp_store_release(&guest->count, guest->count + 1);
+	return 0;
+}
+
+/**
+ * lockstep_vcpu_run - around every entry of one of our vCPUs, interrupts off
+ * @lv:        the vCPU
+ * @run_flags: KVM's
+ */
+fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
+{
+	struct lockstep_guest *guest = guest_of(lv);
+	enum lockstep_tsc_exit which;
+	fastpath_t fastpath;
+	bool stop;
+	u64 ns;
+
+	/* parked: let KVM deliver what it has injected, run nothing */
+	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK || guest->stopping))
+		run_flags |= KVM_RUN_FORCE_IMMEDIATE_EXIT;
+	guest->at_stop = false;
+	lockstep_arch_vcpu_enter(lv);
+	fastpath = lockstep_hook_run_orig(lv->vcpu, run_flags);
+	if (fastpath != EXIT_FASTPATH_NONE)
+		return fastpath;
+	which = lockstep_arch_tsc_exit(lv);
+	if (which == LOCKSTEP_TSC_NONE || !lockstep_arch_tsc_skippable(lv) ||
+	    tsc_value(guest, &ns, &stop))
+		return fastpath;
+	lockstep_arch_tsc_answer(lv, which, ns);
+	lockstep_arch_tsc_skip_fast(lv);
+	if (stop) {
+		guest->stopping = true;
+		return EXIT_FASTPATH_EXIT_HANDLED;
+	}
+	return EXIT_FASTPATH_REENTER_GUEST;
+}
+
+static int back_to_user(struct lockstep_guest *guest, int ret)
+{
+	guest->lv.vcpu->run->exit_reason = KVM_EXIT_INTR;
+	return ret;
+}
+
+static int sleep_for(struct lockstep_guest *guest, bool full)
+{
+	struct kvm_vcpu *vcpu = guest->lv.vcpu;
+	struct lockstep_rec rec;
+	int ret = 0;
+
+	kvm_vcpu_srcu_read_unlock(vcpu);	/* do not stall memslot updates */
+	if (full)
+		ret = lockstep_vcpu_room_wait(guest, LOCKSTEP_SHORT_MAX);
+	else if (READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY)
+		ret = lockstep_replay_wait(guest, &rec, false);
+	else
+		ret = wait_event_interruptible(guest->wq, lockstep_guest_is_over(guest) ||
+					       READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	return ret < 0 ? ret : 0;
+}
+
+/* A clock read that the fast path left: answer it, or leave it undone (-EINTR). */
+static int tsc_slow(struct lockstep_guest *guest, enum lockstep_tsc_exit which)
+{
+	struct lockstep_rec rec;
+	bool stop = false;
+	u64 ns;
+	int ret;
+
+	lockstep_hook_exit_orig(guest->lv.vcpu, EXIT_FASTPATH_EXIT_HANDLED);
+	while ((ret = tsc_value(guest, &ns, &stop))) {
+		if (lockstep_guest_is_over(guest))
+			return back_to_user(guest, -EINTR);
+		if (ret == -EILSEQ) {
+			if (lockstep_log_peek(&guest->log, &rec))
+				rec.type = 0;
+			lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_TYPE, rec.type,
+					 LOCKSTEP_RECORD_TSC);
+		}
+		if (sleep_for(guest, ret == -ENOSPC))
+			return back_to_user(guest, -EINTR);
+	}
+	lockstep_arch_tsc_answer(&guest->lv, which, ns);
+	ret = lockstep_arch_tsc_skip(&guest->lv);
+	if (ret > 0 && stop)
+		return back_to_user(guest, 0);
+	/* single step: the trap goes first, the stop is due at the next entry */
+	return ret;
+}
+
+static void throttle(struct lockstep_guest *guest)
+{
+	struct kvm_vcpu *vcpu = guest->lv.vcpu;
+	u64 start = ktime_get_ns(), ns = READ_ONCE(guest->throttle_ns);
+	ktime_t to = ns_to_ktime(ns);
+
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	set_current_state(TASK_INTERRUPTIBLE);
+	schedule_hrtimeout(&to, HRTIMER_MODE_REL);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	guest->stats.throttle_ns += ktime_get_ns() - start;
+}
+
+/**
+ * lockstep_vcpu_exit - after an exit that left the entry loop; may sleep
+ * @lv:       the vCPU
+ * @fastpath: what lockstep_vcpu_run() returned
+ */
+int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
+{
+	struct lockstep_guest *guest = guest_of(lv);
+	enum lockstep_tsc_exit which = LOCKSTEP_TSC_NONE;
+	int ret;
+
+	if (guest->stopping) {
+		guest->stopping = false;
+		ret = lockstep_hook_exit_orig(lv->vcpu, EXIT_FASTPATH_EXIT_HANDLED);
+		return ret > 0 ? back_to_user(guest, 0) : ret;
+	}
+	if (fastpath == EXIT_FASTPATH_NONE)
+		which = lockstep_arch_tsc_exit(lv);
+	if (which != LOCKSTEP_TSC_NONE)
+		ret = tsc_slow(guest, which);
+	else
+		ret = lockstep_hook_exit_orig(lv->vcpu, fastpath);
+	if (ret <= 0)
+		return ret;
+	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK) && sleep_for(guest, false))
+		return back_to_user(guest, -EINTR);
+	if (lockstep_guest_is_over(guest))
+		return back_to_user(guest, -EINTR);
+	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
+	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
+		throttle(guest);
+	return ret;
+}
+
+static bool room_or_change(struct lockstep_guest *guest, u32 len)
+{
+	return READ_ONCE(guest->mode) != LOCKSTEP_VCPU_LOG ||
+	       lockstep_log_has_room(&guest->log, len) || lockstep_guest_is_over(guest);
+}
+
+/**
+ * lockstep_vcpu_room_wait - sleep while the log has no room
+ * @guest: vCPU's thread
+ * @len:   bytes to append
+ *
+ * Also ends when the vCPU is to do something else. Returns 0 or -EINTR.
+ */
+int lockstep_vcpu_room_wait(struct lockstep_guest *guest, u32 len)
+{
+	int ret;
+
+	guest->stats.log_full++;
+	lockstep_guest_log_full(guest, true);
+	lockstep_sender_flush(guest);
+	ret = wait_event_interruptible(guest->wq, room_or_change(guest, len));
+	lockstep_guest_log_full(guest, false);
+	return ret ? -EINTR : 0;
+}
