@@ -54,6 +54,11 @@ bool virtio_pop(struct virtio_device *vd, unsigned int queue, struct virtqueue_c
 	return taken > 0;
 }
 
+void virtio_unpop(struct virtio_device *vd, unsigned int queue)
+{
+	virtqueue_unpop(&vd->queues[queue]);
+}
+
 void virtio_push(struct virtio_device *vd, unsigned int queue, uint16_t head, uint32_t len)
 {
 	int wanted;

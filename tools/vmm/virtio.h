@@ -108,6 +108,9 @@ void virtio_break(struct virtio_device *vd, unsigned int queue, const char *what
 /* Take the next request of @queue: true, or false when there is none or the device is stopped. */
 bool virtio_pop(struct virtio_device *vd, unsigned int queue, struct virtqueue_chain *chain);
 
+/* Undo the last virtio_pop() of @queue. */
+void virtio_unpop(struct virtio_device *vd, unsigned int queue);
+
 /* Give a request back and interrupt if the guest wants that. */
 void virtio_push(struct virtio_device *vd, unsigned int queue, uint16_t head, uint32_t len);
 

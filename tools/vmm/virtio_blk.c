@@ -188,9 +188,13 @@ static void request_start(struct virtio_blk *blk)
 
 static void requests_take(struct virtio_blk *blk)
 {
-	while (blk->flight_bytes < FLIGHT_BYTES && blk->flight_requests < FLIGHT_REQUESTS &&
-	       virtio_pop(&blk->vd, QUEUE, &blk->chain))
+	/* The guest stands still: it has queued no more than this. */
+	for (unsigned int i = 0; i < QUEUE_SIZE; i++) {
+		if (blk->flight_bytes >= FLIGHT_BYTES || blk->flight_requests >= FLIGHT_REQUESTS ||
+		    !virtio_pop(&blk->vd, QUEUE, &blk->chain))
+			return;
 		request_start(blk);
+	}
 }
 
 static void blk_doorbell(struct virtio_device *vd, unsigned int queue)
@@ -346,7 +350,6 @@ static int blk_apply(struct vmm_device *dev, uint16_t kind, const void *data, ui
 static void request_save(const struct virtio_blk_request *request, struct vmm_state *state)
 {
 	const struct disk_request *disk = &request->disk;
-	const struct virtqueue_chain *chain = &request->chain;
 
 	vmm_state_put_u64(state, disk->number);
 	vmm_state_put_u8(state, (uint8_t)disk->operation);
@@ -354,13 +357,7 @@ static void request_save(const struct virtio_blk_request *request, struct vmm_st
 	vmm_state_put_bool(state, request->forgotten);
 	vmm_state_put_u64(state, disk->offset);
 	vmm_state_put_u32(state, disk->len);
-	vmm_state_put_u16(state, chain->head);
-	vmm_state_put_u16(state, chain->in_count);
-	/* The part that is read has been read. */
-	for (unsigned int i = 0; i < chain->in_count; i++) {
-		vmm_state_put_u64(state, chain->segments[chain->out_count + i].gpa);
-		vmm_state_put_u32(state, chain->segments[chain->out_count + i].len);
-	}
+	virtqueue_chain_save(&request->chain, state);
 	if (disk->operation == DISK_WRITE)
 		vmm_state_put(state, disk->data, disk->len);
 	vmm_state_put_u32(state, disk->logged_len);
@@ -382,27 +379,6 @@ static int blk_save(struct vmm_device *dev, struct vmm_state *state)
 	return vmm_state_error(state);
 }
 
-static void chain_load(struct virtio_blk *blk, struct virtqueue_chain *chain,
-		       struct vmm_state *state)
-{
-	memset(chain, 0, sizeof(*chain));
-	chain->head = vmm_state_get_u16(state);
-	chain->in_count = vmm_state_get_u16(state);
-	if (chain->in_count > QUEUE_SIZE) {
-		vmm_state_fail(state, -EINVAL);
-		chain->in_count = 0;
-	}
-	for (unsigned int i = 0; i < chain->in_count; i++) {
-		struct virtqueue_segment *segment = &chain->segments[i];
-
-		segment->gpa = vmm_state_get_u64(state);
-		segment->len = vmm_state_get_u32(state);
-		chain->in_len += segment->len;
-		if (segment->len && !vmm_memory(blk->vd.dev.vmm, segment->gpa, segment->len))
-			vmm_state_fail(state, -EINVAL);
-	}
-}
-
 static void request_load(struct virtio_blk *blk, struct vmm_state *state)
 {
 	struct virtio_blk_request *request;
@@ -417,7 +393,7 @@ static void request_load(struct virtio_blk *blk, struct vmm_state *state)
 	forgotten = vmm_state_get_bool(state);
 	offset = vmm_state_get_u64(state);
 	len = vmm_state_get_u32(state);
-	chain_load(blk, &blk->chain, state);
+	virtqueue_chain_load(blk->vd.dev.vmm, &blk->vd.queues[QUEUE], &blk->chain, state);
 	if (operation > DISK_OPERATION_MAX || offset % DISK_SECTOR || !blk->chain.in_len ||
 	    io_check(blk, operation, offset / DISK_SECTOR, len) != VIRTIO_BLK_S_OK ||
 	    (operation == DISK_READ && blk->chain.in_len - 1 != len) ||

@@ -148,6 +148,11 @@ int virtqueue_pop(struct vmm *vmm, struct virtqueue *ring, struct virtqueue_chai
 	return 1;
 }
 
+void virtqueue_unpop(struct virtqueue *ring)
+{
+	ring->last_avail--;
+}
+
 int virtqueue_push(struct vmm *vmm, struct virtqueue *ring, uint16_t head, uint32_t len)
 {
 	uint64_t base = used_gpa(ring);
@@ -227,6 +232,39 @@ uint32_t virtqueue_chain_write(struct vmm *vmm, const struct virtqueue_chain *ch
 		offset = 0;
 	}
 	return done;
+}
+
+void virtqueue_chain_save(const struct virtqueue_chain *chain, struct vmm_state *state)
+{
+	vmm_state_put_u16(state, chain->head);
+	vmm_state_put_u16(state, chain->in_count);
+	for (unsigned int i = 0; i < chain->in_count; i++) {
+		vmm_state_put_u64(state, chain->segments[chain->out_count + i].gpa);
+		vmm_state_put_u32(state, chain->segments[chain->out_count + i].len);
+	}
+}
+
+void virtqueue_chain_load(struct vmm *vmm, const struct virtqueue *ring,
+			  struct virtqueue_chain *chain, struct vmm_state *state)
+{
+	uint16_t count;
+
+	memset(chain, 0, offsetof(struct virtqueue_chain, segments));
+	chain->head = vmm_state_get_u16(state);
+	count = vmm_state_get_u16(state);
+	if (count > ring->size) {
+		vmm_state_fail(state, -EINVAL);
+		return;
+	}
+	for (; chain->in_count < count; chain->in_count++) {
+		struct virtqueue_segment *segment = &chain->segments[chain->in_count];
+
+		segment->gpa = vmm_state_get_u64(state);
+		segment->len = vmm_state_get_u32(state);
+		chain->in_len += segment->len;
+		if (segment->len && !vmm_memory(vmm, segment->gpa, segment->len))
+			vmm_state_fail(state, -EINVAL);
+	}
 }
 
 void virtqueue_save(const struct virtqueue *ring, struct vmm_state *state)

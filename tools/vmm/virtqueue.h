@@ -92,6 +92,16 @@ uint32_t virtqueue_chain_read(struct vmm *vmm, const struct virtqueue_chain *cha
 uint32_t virtqueue_chain_write(struct vmm *vmm, const struct virtqueue_chain *chain, uint64_t offset,
 			   const void *data, uint32_t len);
 
+/* Undo the last virtqueue_pop(): the request is the next one again. */
+void virtqueue_unpop(struct virtqueue *ring);
+
+/* The part of a request in flight that the device writes: what it reads has been read. Errors stick
+ * to @state; -EINVAL: not a request of this queue, or its segments are not guest RAM.
+ */
+void virtqueue_chain_save(const struct virtqueue_chain *chain, struct vmm_state *state);
+void virtqueue_chain_load(struct vmm *vmm, const struct virtqueue *ring,
+			  struct virtqueue_chain *chain, struct vmm_state *state);
+
 /* Errors stick to @state; -EINVAL: what was saved does not fit this queue. */
 void virtqueue_save(const struct virtqueue *ring, struct vmm_state *state);
 void virtqueue_load(struct virtqueue *ring, struct vmm_state *state);
