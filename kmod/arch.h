@@ -57,9 +57,25 @@ struct lockstep_arch_ops {
 extern const struct lockstep_arch_ops lockstep_svm_ops;
 extern const struct lockstep_arch_ops lockstep_vmx_ops;
 
-/* Which vendor KVM runs with here; called by lockstep_hook_init(). */
 int lockstep_arch_init(const char *kvm_module);
 const char *lockstep_arch_name(void);
+
+/**
+ * struct lockstep_arch_field - a field of one of KVM's private structures
+ * @structure: name of the structure
+ * @field:     name of the field, NULL: the size of the structure
+ * @offset:    where the module was built to find it, bytes (or the size)
+ */
+struct lockstep_arch_field {
+	const char *structure;
+	const char *field;
+	u32 offset;
+};
+
+/* For the vendors' check: compare with the running kernel's type information. */
+int lockstep_arch_fields_check(const struct lockstep_arch_field *fields, size_t n);
+/* For the vendors' clean_boundary: what both have in common. */
+bool lockstep_arch_vcpu_idle(const struct kvm_vcpu *vcpu);
 
 DECLARE_STATIC_CALL(lockstep_arch_vcpu_enter, void (struct lockstep_vcpu *));
 DECLARE_STATIC_CALL(lockstep_arch_tsc_exit,

@@ -8,7 +8,13 @@
 #include <linux/device/class.h>
 #include <linux/eventfd.h>
 #include <linux/kvm_host.h>
+#include <linux/netdevice.h>
 #include <linux/version.h>
+
+/* struct netdev_rx_queue got a header of its own in 6.6. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#include <net/netdev_rx_queue.h>
+#endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "lockstep needs Linux 6.1 or newer"
@@ -24,6 +30,35 @@ static_assert(__same_type(((struct kvm_x86_ops *)0)->vcpu_run,
 	      "this kernel's KVM has no run_flags: update it (6.1.149, 6.12.44 or later)");
 static_assert(__same_type(((struct kvm_x86_ops *)0)->handle_exit,
 			  int (*)(struct kvm_vcpu *, fastpath_t)));
+
+/* System management mode became optional in 6.2. */
+#ifndef HF_SMM_MASK
+#define HF_SMM_MASK	0
+#endif
+
+static inline bool lockstep_smi_pending(const struct kvm_vcpu *vcpu)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0) || IS_ENABLED(CONFIG_KVM_SMM)
+	return vcpu->arch.smi_pending;
+#else
+	return false;
+#endif
+}
+
+static inline bool lockstep_irqchip_in_kernel(const struct kvm *kvm)
+{
+	return READ_ONCE(kvm->arch.irqchip_mode) != KVM_IRQCHIP_NONE;
+}
+
+/* Are packets of this queue given to other CPUs (RPS)? */
+static inline bool lockstep_rx_is_steered(const struct netdev_rx_queue *queue)
+{
+#ifdef CONFIG_RPS
+	return rcu_access_pointer(queue->rps_map);
+#else
+	return false;
+#endif
+}
 
 /* eventfd_signal() lost its count in 6.8; it was 1 everywhere. */
 static inline void lockstep_eventfd_signal(struct eventfd_ctx *ctx)

@@ -7,19 +7,20 @@
  * index of its OUTPUT record, and handed on in order, exactly as it came, once it
  * may leave. The other direction is not touched.
  *
- * Locks, outer to inner:
- *   RTNL > gates_lock (list of gates) > gate->release_lock > gate->lock
- * gate->release_lock (mutex): who holds it hands frames over. gate->lock
- * (spinlock, BH off): queue, mode, bounds and counters; nothing is called with it
- * held but ops->stamp(), which must not call back and takes only locks of which no
- * holder calls into the gate.
+ * Locks: RTNL guards which device a gate is on, and the list of gates that are on
+ * one. gate->lock (spinlock, BH off, inside RTNL and all locks of the owner) guards
+ * all else; ops->stamp() is called with it held, nothing else is.
+ *
+ * Frames are handed over without a lock held, by whoever set gate->handing (under
+ * gate->lock): one at a time, so they stay in order. Others who change what may
+ * leave then need not do anything: the one who hands over looks again, under
+ * gate->lock, before each frame and before it clears gate->handing.
  */
 #ifndef _LOCKSTEP_GATE_H
 #define _LOCKSTEP_GATE_H
 
 #include <linux/if.h>
 #include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter.h>
 #include <linux/skbuff.h>
@@ -54,23 +55,21 @@ enum lockstep_gate_mode {
  * struct lockstep_gate_ops - what a gate asks of its owner
  * @stamp: LSN up to which the backup must have the log before the frame that
  *	came in just now may leave, and its index: both of the newest OUTPUT
- *	record of the stream. Softirq context, gate->lock held
- * @room:  optional: the gate was full and is not any more. Process context
- * @gone:  optional: the device was unregistered or moved to another namespace;
- *	the gate is detached and holds nothing. RTNL and the list's lock held:
- *	must not call into the gate
+ *	record of the stream. Softirq context, gate->lock held: takes no lock,
+ *	or one under which nobody calls into the gate
+ * @room:  optional: the gate was full and is not any more. Any context, must not
+ *	sleep
  */
 struct lockstep_gate_ops {
 	void (*stamp)(void *priv, u64 *lsn, u64 *index);
 	void (*room)(void *priv);
-	void (*gone)(void *priv);
 };
 
 /**
  * struct lockstep_gate_stats - counters of a gate
  * @held:      frames held now
  * @held_max:  most frames ever held
- * @released:  frames handed over (in OPEN mode: passed)
+ * @released:  frames handed over
  * @dropped:   frames freed: DROP mode, bounds, device gone, detached
  * @hold_ns:   sum of the times frames were held
  * @unacked_max: largest number of outputs released that the backup did not
@@ -87,30 +86,49 @@ struct lockstep_gate_stats {
 
 /**
  * struct lockstep_gate - embedded by the owner, private to gate.c
+ * @ops:     of the owner
+ * @priv:    for @ops
+ * @list:    of all gates that are on a device; RTNL
+ * @dev:     the device, NULL: none; RTNL
+ * @dev_tracker: of the reference on @dev
+ * @nf_ops:  our hook on @dev
+ * @lock:    guards all below
+ * @attached: frames that come in are taken; false: freed
+ * @name:    of the device
+ * @mode:    enum lockstep_gate_mode
+ * @frames:  held, oldest first
+ * @bytes:   memory they take
+ * @handing: somebody hands frames over
+ * @full:    over a soft bound, and not yet down to half of both
+ * @warned:  the user was told of a packet socket on the device
+ * @last_index: of the frame that came last
+ * @acked:   frames with an LSN up to here may leave
+ * @released_acked: what of @released the backup knows
+ * @released: index of the last frame handed over
+ * @stats:   counters
  */
 struct lockstep_gate {
 	const struct lockstep_gate_ops *ops;
 	void *priv;
 
-	struct list_head list;		/* of all attached gates; gates_lock */
-	struct net_device *dev;		/* RTNL; NULL: detached */
+	struct list_head list;
+	struct net_device *dev;
 	netdevice_tracker dev_tracker;
-	possible_net_t net;
 	struct nf_hook_ops nf_ops;
 
-	struct mutex release_lock;
-
 	spinlock_t lock;
-	struct sk_buff_head frames;
-	u64 bytes;			/* truesize of frames */
+	bool attached;
+	char name[IFNAMSIZ];
 	enum lockstep_gate_mode mode;
-	bool handing;			/* a frame left the queue, is not yet handed over */
-	bool full;			/* over a soft bound since it was last below half */
-	bool warned_socket;
-	u64 last_index;			/* of the frame that came last */
-	u64 acked;			/* frames with an LSN up to here may leave */
-	u64 released_acked;		/* index of the backup's view of @released */
-	u64 released;			/* index of the last frame handed over */
+	struct sk_buff_head frames;
+	u64 bytes;
+	bool handing;
+	bool full;
+	bool warned;
+	u64 last_index;
+	u64 acked;
+	u64 released_acked;
+	u64 released;
 	struct lockstep_gate_stats stats;
 };
 
@@ -125,12 +143,11 @@ int lockstep_gate_attach(struct lockstep_gate *gate, const char *ifname, struct 
 void lockstep_gate_detach(struct lockstep_gate *gate);
 
 void lockstep_gate_mode_set(struct lockstep_gate *gate, enum lockstep_gate_mode mode);
-void lockstep_gate_latch(struct lockstep_gate *gate);
 void lockstep_gate_acked(struct lockstep_gate *gate, u64 lsn, u64 released_acked);
-void lockstep_gate_index_set(struct lockstep_gate *gate, u64 index);
 
 void lockstep_gate_stats_get(struct lockstep_gate *gate, struct lockstep_gate_stats *stats);
 bool lockstep_gate_name_get(struct lockstep_gate *gate, char name[IFNAMSIZ]);
+bool lockstep_gate_is_drained(struct lockstep_gate *gate);
 
 /**
  * lockstep_gate_released() - index of the last frame handed to the outside

@@ -96,7 +96,6 @@ static inline void lockstep_hook_kick(struct kvm_vcpu *vcpu)
 	static_call(lockstep_kvm_vcpu_kick)(vcpu);
 }
 
-/* Address of a symbol of KVM or of the kernel; 0: not there. Process context. */
 unsigned long lockstep_hook_symbol(const char *name);
 
 #endif /* _LOCKSTEP_HOOK_H */

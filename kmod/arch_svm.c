@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SVM: clock reads, registers and checks of a vCPU of kvm-amd
+ *
+ * RDTSC and RDTSCP exit because their bits are set in the VMCB's intercepts. The
+ * exit comes only if the guest may execute them: #GP by CR4.TSD and #UD are taken
+ * before (the manual's table of intercept priorities; KVM's own emulator sorts both
+ * as "post exception", and QEMU checks in that order). So an answer is always
+ * right, with one exception: SVM has no "this guest has no RDTSCP". KVM intercepts
+ * it for such a guest to raise #UD, and that exit stays KVM's.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kvm_host.h>
+#include <linux/module.h>
+#include <asm/svm.h>
+
+#include "arch.h"
+#include "kvm_offsets.h"
+
+/* struct vcpu_svm { struct kvm_vcpu vcpu; struct vmcb *vmcb; ... } */
+static_assert(LOCKSTEP_VCPU_SVM_VMCB == ALIGN(sizeof(struct kvm_vcpu), 8),
+	      "kernel headers and kvm-amd.ko are not of the same kernel");
+
+static const struct lockstep_arch_field svm_fields[] = LOCKSTEP_SVM_FIELDS;
+
+/* Bits of vmcb->control.clean and .nested_ctl; KVM has them in a private header. */
+#define SVM_CLEAN_INTERCEPTS	BIT(0)
+#define SVM_NESTED_SEV		BIT(1)
+
+#define CPUID_EXTENDED		0x80000001
+#define CPUID_EXTENDED_RDTSCP	BIT(27)		/* of EDX */
+
+static struct vmcb *svm_vmcb(const struct kvm_vcpu *vcpu)
+{
+	return *(struct vmcb **)((char *)vcpu + LOCKSTEP_VCPU_SVM_VMCB);
+}
+
+static u32 *svm_intercept(struct vmcb *vmcb, int bit)
+{
+	return &vmcb->control.intercepts[bit / 32];
+}
+
+/* False if it was set already: KVM recomputes intercepts only now and then. */
+static bool svm_intercept_set(struct vmcb *vmcb, int bit)
+{
+	u32 *word = svm_intercept(vmcb, bit);
+	u32 mask = BIT(bit % 32);
+
+	if (*word & mask)
+		return false;
+	*word |= mask;
+	return true;
+}
+
+static void svm_intercept_clear(struct vmcb *vmcb, int bit)
+{
+	*svm_intercept(vmcb, bit) &= ~BIT(bit % 32);
+}
+
+static int svm_check(void)
+{
+	if (!boot_cpu_has(X86_FEATURE_NRIPS)) {
+		pr_err("this CPU does not save the next RIP on exits (NRIPS): clock reads can't be answered without decoding the guest's code; no remedy but another CPU (in a VM: expose nrip-save)\n");
+		return -EOPNOTSUPP;
+	}
+	return lockstep_arch_fields_check(svm_fields, ARRAY_SIZE(svm_fields));
+}
+
+static int svm_vcpu_check(struct lockstep_vcpu *lv)
+{
+	struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+	const char *why = NULL;
+
+	if (vmcb->control.nested_ctl & SVM_NESTED_SEV)
+		why = "its memory is encrypted (SEV)";
+	else if (*svm_intercept(vmcb, INTERCEPT_PAUSE) & BIT(INTERCEPT_PAUSE % 32))
+		why = "PAUSE is intercepted; enable KVM_X86_DISABLE_EXITS_PAUSE before the vCPU is created";
+	if (!why)
+		return 0;
+	pr_warn("a guest of process %d can't be protected: %s\n", task_tgid_nr(current), why);
+	return -EOPNOTSUPP;
+}
+
+/* CPUID can't change any more once the vCPU has run: looked at once. */
+static void svm_cpuid_read(struct lockstep_vcpu *lv)
+{
+	const struct kvm_vcpu_arch *arch = &lv->vcpu->arch;
+	int i;
+
+	for (i = 0; i < arch->cpuid_nent; i++)
+		if (arch->cpuid_entries[i].function == CPUID_EXTENDED)
+			lv->rdtscp = arch->cpuid_entries[i].edx & CPUID_EXTENDED_RDTSCP;
+	lv->cpuid_read = true;
+}
+
+static void svm_vcpu_enter(struct lockstep_vcpu *lv)
+{
+	struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+	bool changed;
+
+	if (unlikely(!lv->cpuid_read))
+		svm_cpuid_read(lv);
+	changed = svm_intercept_set(vmcb, INTERCEPT_RDTSC);
+	changed |= svm_intercept_set(vmcb, INTERCEPT_RDTSCP);
+	if (unlikely(changed))
+		vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+}
+
+static void svm_vcpu_detach(struct lockstep_vcpu *lv)
+{
+	struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+
+	if (!lv->cpuid_read)
+		return;		/* it never ran here */
+	svm_intercept_clear(vmcb, INTERCEPT_RDTSC);
+	if (lv->rdtscp)
+		svm_intercept_clear(vmcb, INTERCEPT_RDTSCP);
+	vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+}
+
+static enum lockstep_tsc_exit svm_tsc_exit(struct lockstep_vcpu *lv)
+{
+	switch (svm_vmcb(lv->vcpu)->control.exit_code) {
+	case SVM_EXIT_RDTSC:
+		return LOCKSTEP_TSC_RDTSC;
+	case SVM_EXIT_RDTSCP:
+		return lv->rdtscp ? LOCKSTEP_TSC_RDTSCP : LOCKSTEP_TSC_NONE;
+	default:
+		return LOCKSTEP_TSC_NONE;
+	}
+}
+
+static bool svm_tsc_skippable(struct lockstep_vcpu *lv)
+{
+	const struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+
+	return vmcb->control.next_rip && !(vmcb->save.rflags & X86_EFLAGS_TF);
+}
+
+static void svm_tsc_answer(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value)
+{
+	struct kvm_vcpu *vcpu = lv->vcpu;
+	unsigned long *regs = vcpu->arch.regs;
+
+	regs[VCPU_REGS_RAX] = lower_32_bits(value);
+	regs[VCPU_REGS_RDX] = upper_32_bits(value);
+	if (which == LOCKSTEP_TSC_RDTSCP)
+		regs[VCPU_REGS_RCX] = lower_32_bits(*(u64 *)((char *)vcpu +
+							     LOCKSTEP_VCPU_SVM_TSC_AUX));
+}
+
+/*
+ * An instruction that completes clears RF; KVM's skip on SVM does not, which would
+ * let the guest miss a breakpoint on the next one. Cleared in both ways to skip:
+ * the other host may take the other one.
+ */
+static void svm_flag_clear(struct kvm_vcpu *vcpu)
+{
+	svm_vmcb(vcpu)->save.rflags &= ~X86_EFLAGS_RF;
+}
+
+/* As KVM's skip_emulated_instruction() with a next RIP, and without its look at
+ * the PMU, which protected guests don't have. KVM writes RIP to the VMCB at every entry.
+ */
+static void svm_tsc_skip_fast(struct lockstep_vcpu *lv)
+{
+	struct kvm_vcpu *vcpu = lv->vcpu;
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	vcpu->arch.regs[VCPU_REGS_RIP] = vmcb->control.next_rip;
+	vmcb->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
+	svm_flag_clear(vcpu);
+}
+
+static int svm_tsc_skip(struct lockstep_vcpu *lv)
+{
+	int ret = static_call(lockstep_kvm_skip)(lv->vcpu);
+
+	svm_flag_clear(lv->vcpu);
+	return ret;
+}
+
+/* All of it is in memory whether the vCPU is loaded or not. */
+static void svm_regs_get(struct lockstep_vcpu *lv, struct lockstep_regs *regs)
+{
+	const struct kvm_vcpu *vcpu = lv->vcpu;
+
+	BUILD_BUG_ON(VCPU_REGS_RIP != ARRAY_SIZE(regs->gpr));
+	memcpy(regs->gpr, vcpu->arch.regs, sizeof(regs->gpr));
+	regs->rip = vcpu->arch.regs[VCPU_REGS_RIP];
+	regs->rflags = svm_vmcb(vcpu)->save.rflags;
+}
+
+static bool svm_clean_boundary(struct lockstep_vcpu *lv)
+{
+	const struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+
+	return lockstep_arch_vcpu_idle(lv->vcpu) &&
+	       !(vmcb->control.event_inj & SVM_EVTINJ_VALID) &&
+	       !(vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK);
+}
+
+const struct lockstep_arch_ops lockstep_svm_ops = {
+	.name = "SVM",
+	.module = "kvm_amd",
+	.check = svm_check,
+	.vcpu_check = svm_vcpu_check,
+	.vcpu_enter = svm_vcpu_enter,
+	.vcpu_detach = svm_vcpu_detach,
+	.tsc_exit = svm_tsc_exit,
+	.tsc_skippable = svm_tsc_skippable,
+	.tsc_answer = svm_tsc_answer,
+	.tsc_skip_fast = svm_tsc_skip_fast,
+	.tsc_skip = svm_tsc_skip,
+	.regs_get = svm_regs_get,
+	.clean_boundary = svm_clean_boundary,
+};
