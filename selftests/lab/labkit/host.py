@@ -110,7 +110,7 @@ class Host:
         argv = [parts.qemu(), "-name", f"lab-{self.name}", "-nodefaults", "-no-user-config",
                 "-L", "/usr/share/seabios", "-L", "/usr/share/qemu", "-display", "none", "-no-reboot",
                 "-accel", "tcg", "-cpu", self.cpu, "-smp", str(self.smp), "-m", str(self.mem),
-                "-kernel", self.kernel["VMLINUZ"], "-initrd", self._initramfs(),
+                "-kernel", self.kernel["VMLINUX"], "-initrd", self._initramfs(),
                 "-append", "console=ttyS0 quiet panic=-1 nmi_watchdog=0 log_buf_len=4M net.ifnames=0 "
                            "tsc=reliable " + self.append,
                 "-serial", "file:" + self.log("console"), "-serial", "file:" + self.log("verdict"),
