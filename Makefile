@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# lockstep: what can be made here. `make help` says what each target does.
+#
+# User space builds into build/; the module builds in kmod/ for the running
+# kernel, or another: make modules KVER=6.1.0-56-amd64 [KDIR=headers]
+# [VMLINUZ=image] [KVMAMD=kvm-amd.ko] [KVMINTEL=kvm-intel.ko].
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Folders with programs, in the order they are built, and with tests.
+PROGRAM_DIRS := $(patsubst %/Makefile,%,$(wildcard daemon/Makefile tools/*/Makefile mapreduce/Makefile))
+DIRS := $(PROGRAM_DIRS) selftests
+
+all: $(DIRS:%=all-%)
+
+# Tests link the programs' objects.
+all-selftests: $(PROGRAM_DIRS:%=all-%)
+
+$(DIRS:%=all-%): all-%:
+	$(MAKE) -C $* all
+
+# KVER and the others reach kmod/Makefile, which knows the defaults.
+modules:
+	$(MAKE) -C kmod
+
+check:
+	scripts/check
+
+check-long:
+	scripts/check --long
+
+style:
+	scripts/style
+
+lab:
+	scripts/deps build lab
+	$(MAKE) all
+	selftests/lab/run $(SCENARIOS)
+
+demo:
+	scripts/deps build lab
+	$(MAKE) all
+	selftests/lab/demo
+
+install: all
+	$(MAKE) -C packaging install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+uninstall:
+	$(MAKE) -C packaging uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+clean: $(DIRS:%=clean-%)
+	$(MAKE) -C kmod clean
+	rm -rf build
+
+$(DIRS:%=clean-%): clean-%:
+	$(MAKE) -C $* clean
+
+help:
+	@echo 'make              programs'
+	@echo 'make modules      kmod/lockstep.ko for the running kernel, or KVER=... KDIR=...'
+	@echo 'make check        all tests, TAP, one summary line; installs what is missing (root)'
+	@echo 'make check-long   the same with the long scenarios'
+	@echo 'make demo         two lab hosts, a protected guest, a failover, a table of figures'
+	@echo 'make lab          lab scenarios; SCENARIOS="boot qemu" chooses'
+	@echo 'make style        style and static checks, TAP'
+	@echo 'make install      programs, man pages, units: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make uninstall    takes them away again'
+	@echo 'make clean        removes what was built; the cache (lab kernels, QEMU) stays'
+
+.PHONY: all modules check check-long style lab demo install uninstall clean help
+.PHONY: $(DIRS:%=all-%) $(DIRS:%=clean-%)
