@@ -104,17 +104,23 @@ static fastpath_t hook_run(struct kvm_vcpu *vcpu, u64 run_flags)
 	return static_call(lockstep_orig_run)(vcpu, run_flags);
 }
 
+/* Not inlined: without a vCPU of ours hook_exit() is to be a jump, saving nothing. */
+static noinline int hook_exit_find(struct kvm_vcpu *vcpu, fastpath_t fastpath)
+{
+	struct lockstep_vcpu *lv;
+
+	rcu_read_lock();
+	lv = vcpu_find(vcpu);
+	rcu_read_unlock();
+	if (unlikely(lv))
+		return lockstep_vcpu_exit(lv, fastpath);
+	return static_call(lockstep_orig_exit)(vcpu, fastpath);
+}
+
 static int hook_exit(struct kvm_vcpu *vcpu, fastpath_t fastpath)
 {
-	if (static_branch_unlikely(&vcpus_any)) {
-		struct lockstep_vcpu *lv;
-
-		rcu_read_lock();
-		lv = vcpu_find(vcpu);
-		rcu_read_unlock();
-		if (unlikely(lv))
-			return lockstep_vcpu_exit(lv, fastpath);
-	}
+	if (static_branch_unlikely(&vcpus_any))
+		return hook_exit_find(vcpu, fastpath);
 	return static_call(lockstep_orig_exit)(vcpu, fastpath);
 }
 
