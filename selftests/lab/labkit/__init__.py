@@ -150,6 +150,8 @@ class Lab:
         ('name parameter=...'); drives: QEMU -drive options without if= and
         id=; allow: regular expressions of kernel log lines to forgive; kernel:
         series; append: more kernel arguments; qemu: more QEMU arguments.
+        lockstep: put lockstep-vmm, lockstepd, lockstepctl, /lab/lockstep.ko,
+        /guest/vmlinuz and /guest/initrd there.
         """
         host = self.hosts[name] = Host(self, name, len(self.hosts) + 1, **options)
         return host

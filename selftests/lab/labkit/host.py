@@ -27,7 +27,7 @@ class Host:
 
     def __init__(self, lab, name, number, *, mem=1024, icount="shift=0", cpu="max", smp=1, nets=None,
                  bridge=("guest",), files=None, programs=(), modules=None, drives=(), allow=(),
-                 kernel=None, append="", qemu=()):
+                 kernel=None, append="", qemu=(), lockstep=False):
         self.lab = lab
         self.name = name
         self.number = number
@@ -43,6 +43,12 @@ class Host:
         self.allow = list(allow)
         self.append = append
         self.extra = list(qemu)
+        if lockstep:
+            guest = parts.images()
+            self.programs += [parts.built(name) for name in parts.LOCKSTEP_PROGRAMS]
+            self.files.setdefault("lab/lockstep.ko", parts.module(kernel))
+            self.files.setdefault("guest/vmlinuz", guest["GUEST_VMLINUZ"])
+            self.files.setdefault("guest/initrd", guest["GUEST_INITRD"])
         self.starts = 0
         self.killed = False
         self.judged = True      # the last start has its verdict, or needs none

@@ -17,6 +17,8 @@ BOOT_MODULES = ["virtio_pci", "virtio_console", "virtio_net", "virtio_blk",
 MORE_MODULES = ["sch_netem", "sch_tbf", "sch_ingress", "act_gact", "cls_matchall", "cls_u32", "nf_tables",
                 "nfnetlink", "xxhash_generic", "ext4", "crc32c_generic", "loop", "dummy",
                 "virtio_rng", "kvm-intel", "binfmt_misc", "nlmon", "netconsole"]
+# Ours, in hosts that are asked for with lockstep=True.
+LOCKSTEP_PROGRAMS = ["lockstep-vmm", "lockstepd", "lockstepctl"]
 # Programs every lab host has beside busybox.
 HOST_PROGRAMS = ["/sbin/ip", "/sbin/tc", "/sbin/bridge", "/usr/bin/ss", "/usr/bin/tcpdump"]
 
@@ -36,6 +38,29 @@ def kernel(series=None):
 def qemu():
     """The patched QEMU; LAB_QEMU names another."""
     return os.environ.get("LAB_QEMU") or _output(os.path.join(LAB, "qemu", "build")).strip()
+
+
+@functools.cache
+def module(series=None):
+    """lockstep.ko for a kernel series, built first where it is not up to date."""
+    return _output(os.path.join(LAB, "module"), *([series] if series else [])).strip()
+
+
+@functools.cache
+def images(kind="small"):
+    """Paths of guest images, as selftests/lab/images prints them."""
+    out = _output(os.path.join(LAB, "images"), kind)
+    return dict(line.split("=", 1) for line in out.splitlines())
+
+
+def built(name):
+    """A program of this project, wherever under build/ its folder's Makefile puts it."""
+    for top, dirs, files in os.walk(BUILD):
+        dirs[:] = sorted(d for d in dirs if not d.endswith("san") and not d.startswith("module-"))
+        path = os.path.join(top, name)
+        if name in files and os.access(path, os.X_OK):
+            return path
+    raise RuntimeError(f"{name} is not built; run make")
 
 
 @functools.cache
