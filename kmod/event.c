@@ -304,7 +304,7 @@ int lockstep_guest_alive(struct lockstep_guest *guest, u32 portid)
 /**
  * lockstep_guest_log_full - the vCPU waits for room in the log, or goes on
  * @guest: process context
- * @full:  which
+ * @full:  which; told at most once a second
  */
 void lockstep_guest_log_full(struct lockstep_guest *guest, bool full)
 {
@@ -313,6 +313,9 @@ void lockstep_guest_log_full(struct lockstep_guest *guest, bool full)
 		guest->flags |= LOCKSTEP_FLAG_LOG_FULL;
 	else
 		guest->flags &= ~LOCKSTEP_FLAG_LOG_FULL;
-	lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
+	if (full && time_after(jiffies, guest->full_told + HZ)) {
+		guest->full_told = jiffies;
+		lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
+	}
 	mutex_unlock(&guest->lock);
 }

@@ -176,6 +176,7 @@ static struct lockstep_guest *guest_new(const struct lockstep_attach *attach)
 	generate_random_uuid(guest->instance);
 	guest->vmm_pid = task_tgid_nr(current);
 	guest->at_stop = true;
+	guest->full_told = jiffies - 2 * HZ;
 	guest->lag_limit_ms = lockstep_lag_limit_default();
 	guest->silence_ms = LOCKSTEP_DAEMON_SILENCE_MS;
 	if (attach->role == LOCKSTEP_ROLE_TWIN)
@@ -305,10 +306,7 @@ struct lockstep_guest *lockstep_guest_attach(struct lockstep_attach *attach)
 err_sender:
 	lockstep_sender_stop(guest);
 err_sysfs:
-	list_remove(guest);
-	lockstep_gate_exit(&guest->gate);
-	lockstep_sysfs_guest_del(guest);	/* drops the reference: frees */
-	return ERR_PTR(ret);
+	lockstep_sysfs_guest_del(guest);
 err_list:
 	list_remove(guest);
 	lockstep_gate_exit(&guest->gate);
@@ -343,6 +341,7 @@ void lockstep_guest_detach(struct lockstep_guest *guest)
 	list_remove(guest);
 	cancel_delayed_work_sync(&guest->watch);
 	lockstep_sender_stop(guest);
+	lockstep_sysfs_guest_del(guest);	/* first: its files reach the gate */
 	lockstep_gate_exit(&guest->gate);
-	lockstep_sysfs_guest_del(guest);
+	lockstep_guest_put(guest);
 }

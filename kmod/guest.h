@@ -119,6 +119,7 @@ struct lockstep_guest_stats {
  * @executed: primary: LSN consumed by the twin
  * @lag_limit_ms: slow the primary above this lag; 0: never
  * @silence_ms: daemon silence that orphans the guest
+ * @full_told: jiffies when the log was last reported full
  * @throttle_ns: what the vCPU sleeps at each opportunity, to keep the lag
  *
  * @sender:   kthread that drains the log to the daemon
@@ -175,6 +176,7 @@ struct lockstep_guest {
 	u64 executed;
 	u32 lag_limit_ms;
 	u32 silence_ms;
+	unsigned long full_told;
 	u64 throttle_ns;
 
 	struct task_struct *sender;

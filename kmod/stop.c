@@ -79,6 +79,7 @@ static int gate_wait(struct lockstep_guest *guest)
 /* Returns a verdict, -errno, or -EAGAIN: look at the state again. */
 static int next_living(struct lockstep_guest *guest)
 {
+	lockstep_clock_start(&guest->clock);
 	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE) {
 		if (!guest->told_live) {
 			guest->told_live = true;
@@ -91,10 +92,7 @@ static int next_living(struct lockstep_guest *guest)
 		lockstep_guest_event(guest, LOCKSTEP_EVENT_POWEROFF, NULL);
 		return -EAGAIN;
 	}
-	if (!guest->started) {
-		WRITE_ONCE(guest->started, true);
-		lockstep_clock_start(&guest->clock);
-	}
+	WRITE_ONCE(guest->started, true);
 	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
 	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		throttle(guest);

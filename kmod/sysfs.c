@@ -379,13 +379,12 @@ int lockstep_sysfs_guest_add(struct lockstep_guest *guest)
 }
 
 /**
- * lockstep_sysfs_guest_del - remove it and drop that reference
- * @guest: may be freed by this
+ * lockstep_sysfs_guest_del - remove it; the reference stays
+ * @guest: none of its files is in use when this returns
  */
 void lockstep_sysfs_guest_del(struct lockstep_guest *guest)
 {
-	kobject_del(&guest->kobj);	/* waits for readers of its files */
-	kobject_put(&guest->kobj);
+	kobject_del(&guest->kobj);
 }
 
 /**
