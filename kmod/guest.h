@@ -97,7 +97,7 @@ struct lockstep_guest_stats {
  * @count:    position: deterministic stops and clock reads so far
  * @clock:    virtual clock
  * @log:      the log
- * @horizon:  twin: no record that is not here has a lower count
+ * @horizon:  twin: no input that is not here has a lower count
  * @stamp_lsn: LSN behind the newest OUTPUT record of the net stream
  * @stamp_index: its index
  * @diverged: set by the vCPU's thread, acted on where it may sleep

@@ -55,11 +55,23 @@ static bool released_news(const struct lockstep_guest *guest)
 	return false;
 }
 
+/*
+ * The count below which no input will be added to the log.  A vCPU that has
+ * left its last stop takes none there any more, however long it computes.  The
+ * count is read first: with a newer one, at_stop speaks of that stop or a later.
+ */
+static u64 horizon_now(const struct lockstep_guest *guest)
+{
+	u64 count = smp_load_acquire(&guest->count);
+
+	return smp_load_acquire(&guest->at_stop) ? count : count + 1;
+}
+
 /* Is there anything that the last batch did not say? */
 static bool primary_news(const struct lockstep_guest *guest)
 {
 	return READ_ONCE(guest->log.head) != guest->log.sent ||
-	       READ_ONCE(guest->count) != guest->sent_horizon || released_news(guest);
+	       horizon_now(guest) != guest->sent_horizon || released_news(guest);
 }
 
 static bool may_send(const struct lockstep_guest *guest)
@@ -75,8 +87,8 @@ static bool may_ack(const struct lockstep_guest *guest)
 static void batch_fill(struct lockstep_guest *guest, struct lockstep_batch *batch)
 {
 	struct lockstep_log *log = &guest->log;
-	/* the count first: all records below it are in the log behind this read */
-	u64 horizon = smp_load_acquire(&guest->count);
+	/* first: all inputs below it are in the log behind this read */
+	u64 horizon = horizon_now(guest);
 	u64 head = smp_load_acquire(&log->head);
 	size_t len = lockstep_record_fit(lockstep_log_at(log, log->sent), head - log->sent,
 					 LOCKSTEP_BATCH_MAX);

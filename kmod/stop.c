@@ -183,7 +183,7 @@ int lockstep_stop_next(struct lockstep_guest *guest, struct lockstep_next *next)
 	if (next->flags & ~(LOCKSTEP_NEXT_STOP | LOCKSTEP_NEXT_IDLE))
 		return -EINVAL;
 	if (next->flags & LOCKSTEP_NEXT_STOP) {
-		guest->at_stop = true;
+		WRITE_ONCE(guest->at_stop, true);	/* before the count, see horizon_now() */
 		smp_store_release(&guest->count, guest->count + 1);
 	}
 	if (next->flags & LOCKSTEP_NEXT_IDLE && READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)

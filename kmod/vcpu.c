@@ -94,7 +94,7 @@ fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
 	/* parked: let KVM deliver what it has injected, run nothing */
 	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK || guest->stopping))
 		run_flags |= KVM_RUN_FORCE_IMMEDIATE_EXIT;
-	guest->at_stop = false;
+	smp_store_release(&guest->at_stop, false);
 	lockstep_arch_vcpu_enter(lv);
 	fastpath = lockstep_hook_run_orig(lv->vcpu, run_flags);
 	if (fastpath != EXIT_FASTPATH_NONE)

@@ -233,8 +233,8 @@ struct lockstep_output_rec {
  *	      0 for a batch that only carries @horizon and @released
  * @reserved: 0
  * @lsn:      LSN of the first byte
- * @horizon:  no record after this batch has a position count below it: a
- *	      PROGRESS report.  The twin runs no further than it knows.
+ * @horizon:  no INPUT after this batch has a position count below it: a
+ *	      PROGRESS report. The twin runs no further than it knows.
  * @clock:    virtual time of the primary when the batch was made, ns
  * @released: per stream, the index of the last output that was handed to the
  *	      outside world (follows the hand-over, never precedes it)
