@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""A boot of the stock Debian kernel is recorded to a file and replayed 20 times: every input at the
+same position with the same registers, every output the same. Half of the replays on a host that only
+got the file. Then a log that was tampered with must be found out."""
+
+import json
+import struct
+
+from labkit import scenario
+
+REPLAYS = 20
+UUID = "7d0e0c5e-6a4b-4f0e-9d35-6f0c53a8c001"
+VMM = ("lockstep-vmm --name g --uuid " + UUID + " --kernel /lab/guest.vmlinuz --initrd /lab/guest.initrd "
+       "--memory 128 --rng --serial file:/tmp/serial "
+       "--append 'quiet lockstep.run=mix:-n:4 lockstep.then=poweroff'")
+
+
+def record(lab, host):
+    log = host.spawn("lockstep-log record --guest g --timeout 300 /tmp/boot.log", log="record.log")
+    vmm = host.spawn(VMM + " --role primary --wait", log="vmm-record.log")
+    lab.equal(vmm.wait(600), 0, "the recorded guest boots, works and powers off")
+    lab.equal(log.wait(60), 0, "its log is whole")
+    serial = host.get("/tmp/serial")
+    lab.ok(b"GUEST-DONE 0" in serial, "its work was done", serial[-400:].decode(errors="replace"))
+    lab.say(host.run("lockstep-log stats /tmp/boot.log").text)
+    return serial
+
+
+def replay(host, path):
+    """One replay: (status of lockstep-log, its result, status of the VMM)."""
+    host.run("rm -f /tmp/serial")
+    log = host.spawn(f"lockstep-log replay --guest g --json --timeout 120 {path}")
+    vmm = host.spawn(VMM + " --role twin", log="vmm-replay.log")
+    status = log.wait(600)
+    result = json.loads(log.out) if log.out else {"result": (log.err or b"").decode(errors="replace")}
+    if status == 4:
+        vmm.signal(15)
+    return status, result, vmm.wait(60)
+
+
+def tamper(data):
+    """The same log with one byte of a key record changed and its batch sealed anew: only replay can tell."""
+    import subprocess
+    import os
+    import tempfile
+    tool = os.path.join(os.path.dirname(__file__), "../../../build/selftests/lab/logtamper")
+    with tempfile.NamedTemporaryFile() as source, tempfile.NamedTemporaryFile() as out:
+        source.write(data)
+        source.flush()
+        subprocess.run([tool, source.name, out.name], check=True)
+        return out.read()
+
+
+def main(lab):
+    a, b = lab.host("a", lockstep=True, mem=1024), lab.host("b", lockstep=True, mem=1024)
+    for host in (a, b):
+        host.start(wait=False)
+    for host in (a, b):
+        host.wait_ready()
+        host.run("insmod /lab/lockstep.ko")
+    serial = record(lab, a)
+    data = a.get("/tmp/boot.log")
+    b.put(data, "/tmp/boot.log")
+
+    import threading
+    results = {h.name: [] for h in (a, b)}
+
+    def loop(host):
+        for i in range(REPLAYS // 2):
+            results[host.name].append(replay(host, "/tmp/boot.log"))
+            lab.say(f"{host.name}: replay {i + 1}: {results[host.name][-1][1].get('result')}")
+
+    threads = [threading.Thread(target=loop, args=(h,)) for h in (a, b)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    every = results["a"] + results["b"]
+    same = [r for r in every if r[0] == 0 and r[1]["result"] == "identical" and r[2] == 0]
+    lab.ok(len(same) == REPLAYS, f"{REPLAYS} of {REPLAYS} replays are identical at every input and output",
+           *[r for r in every if r not in same])
+    lab.equal(len({json.dumps(r[1], sort_keys=True) for r in every}), 1, "all of them count the same events")
+    lab.ok(every[0][1]["inputs"] > 100, "there were inputs to compare", every[0][1])
+
+    b.put(tamper(data), "/tmp/bad.log")
+    status, result, vmm = replay(b, "/tmp/bad.log")
+    lab.ok(status == 4, "a log with one clock value changed diverges", status, result)
+
+
+scenario(main)
