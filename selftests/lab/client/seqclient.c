@@ -320,18 +320,40 @@ static int options_parse(struct options *o, int argc, char **argv)
 		double number = optarg ? atof(optarg) : 0;
 
 		switch (opt) {
-		case 'p': o->port = number; break;
-		case 's': o->size = number; break;
-		case 'r': o->reply_size = number; break;
-		case 'w': o->window = number; break;
-		case 'i': o->interval_ns = number * NS_PER_MS; break;
-		case 't': o->time_ns = number * 1e9; break;
-		case 'T': o->silence_ns = number * 1e9; break;
-		case 'W': o->patience_ns = number * 1e9; break;
-		case 'H': o->history = optarg; break;
-		case 'j': o->json = true; break;
-		case 'h': return 1;
-		default: return -EINVAL;
+		case 'p':
+			o->port = number;
+			break;
+		case 's':
+			o->size = number;
+			break;
+		case 'r':
+			o->reply_size = number;
+			break;
+		case 'w':
+			o->window = number;
+			break;
+		case 'i':
+			o->interval_ns = number * NS_PER_MS;
+			break;
+		case 't':
+			o->time_ns = number * 1e9;
+			break;
+		case 'T':
+			o->silence_ns = number * 1e9;
+			break;
+		case 'W':
+			o->patience_ns = number * 1e9;
+			break;
+		case 'H':
+			o->history = optarg;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'h':
+			return 1;
+		default:
+			return -EINVAL;
 		}
 	}
 	o->address = argv[optind];

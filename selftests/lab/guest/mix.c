@@ -122,11 +122,14 @@ int main(int argc, char **argv)
 	while ((opt = getopt(argc, argv, "d:n:t:")) != -1) {
 		switch (opt) {
 		case 'd':
-			dir = optarg; break;
+			dir = optarg;
+			break;
 		case 'n':
-			rounds = atol(optarg); break;
+			rounds = atol(optarg);
+			break;
 		case 't':
-			seconds = atol(optarg); break;
+			seconds = atol(optarg);
+			break;
 		default:
 			fprintf(stderr, "usage: mix [-d DIR] [-n ROUNDS] [-t SECONDS]\n");
 			return 2;
