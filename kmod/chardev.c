@@ -21,6 +21,12 @@ struct session {
 	struct lockstep_guest *guest;
 };
 
+/* The guest, once there is one, without the lock. */
+static struct lockstep_guest *session_guest(struct session *session)
+{
+	return smp_load_acquire(&session->guest);	/* pairs with do_attach() */
+}
+
 static long do_attach(struct session *session, void __user *arg)
 {
 	struct lockstep_attach attach;
@@ -39,7 +45,7 @@ static long do_attach(struct session *session, void __user *arg)
 		lockstep_guest_detach(guest);
 		return -EFAULT;
 	}
-	smp_store_release(&session->guest, guest);
+	smp_store_release(&session->guest, guest);	/* whole */
 	return 0;
 }
 
@@ -142,7 +148,7 @@ static long stop_call(struct lockstep_guest *guest, unsigned int cmd, void __use
 static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct session *session = file->private_data;
-	struct lockstep_guest *guest = smp_load_acquire(&session->guest);
+	struct lockstep_guest *guest = session_guest(session);
 	struct kvm_vcpu *vcpu;
 	long ret;
 
@@ -170,7 +176,7 @@ static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 static int session_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct session *session = file->private_data;
-	struct lockstep_guest *guest = smp_load_acquire(&session->guest);
+	struct lockstep_guest *guest = session_guest(session);
 
 	if (!guest || vma->vm_pgoff || vma->vm_end - vma->vm_start != PAGE_SIZE)
 		return -EINVAL;

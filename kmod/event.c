@@ -123,7 +123,7 @@ static bool drained(struct lockstep_guest *guest)
 	switch (guest->state) {
 	case LOCKSTEP_STATE_CONTEST_B:
 		/* nothing is fed any more: what is consumed was clean */
-		if (smp_load_acquire(&guest->log.tail) != READ_ONCE(guest->log.head))
+		if (lockstep_log_tail(&guest->log) != READ_ONCE(guest->log.head))
 			return false;
 		break;
 	case LOCKSTEP_STATE_STOPPING:

@@ -52,10 +52,22 @@ static inline u8 *lockstep_log_at(const struct lockstep_log *log, u64 lsn)
 	return log->data + (lsn & (log->size - 1));
 }
 
-/* Producer's view: may @len bytes be appended? */
+/* The consumer's view of the end: the bytes before it can be read. */
+static inline u64 lockstep_log_head(const struct lockstep_log *log)
+{
+	return smp_load_acquire(&log->head);	/* pairs with lockstep_log_push() */
+}
+
+/* The producer's view of the start: the bytes before it can be written. */
+static inline u64 lockstep_log_tail(const struct lockstep_log *log)
+{
+	return smp_load_acquire(&log->tail);	/* pairs with lockstep_log_pop_to() */
+}
+
+/* Producer: may @len bytes be appended? */
 static inline bool lockstep_log_has_room(const struct lockstep_log *log, u32 len)
 {
-	return log->head - smp_load_acquire(&log->tail) + len <= log->size;
+	return log->head - lockstep_log_tail(log) + len <= log->size;
 }
 
 static inline u8 *lockstep_log_end(const struct lockstep_log *log)
@@ -66,19 +78,20 @@ static inline u8 *lockstep_log_end(const struct lockstep_log *log)
 /* Producer: make @len bytes behind lockstep_log_end() part of the log. */
 static inline void lockstep_log_push(struct lockstep_log *log, u32 len)
 {
-	smp_store_release(&log->head, log->head + len);
+	smp_store_release(&log->head, log->head + len);	/* after the bytes */
 }
 
 /* Consumer: decode the record at tail. -EAGAIN: nothing there (yet). */
 static inline int lockstep_log_peek(const struct lockstep_log *log, struct lockstep_rec *rec)
 {
 	return lockstep_record_get(lockstep_log_at(log, log->tail),
-				   smp_load_acquire(&log->head) - log->tail, rec);
+				   lockstep_log_head(log) - log->tail, rec);
 }
 
-static inline void lockstep_log_pop(struct lockstep_log *log, u32 len)
+/* Consumer: everything below @lsn is not needed any more. */
+static inline void lockstep_log_pop_to(struct lockstep_log *log, u64 lsn)
 {
-	smp_store_release(&log->tail, log->tail + len);
+	smp_store_release(&log->tail, lsn);	/* after the last look at them */
 }
 
 #endif

@@ -87,7 +87,7 @@ int lockstep_guest_feed(struct lockstep_guest *guest, u64 generation, const u8 *
 	/* it speaks of what follows its records: good only up to our end */
 	horizon = le64_to_cpu(batch->horizon);
 	if (horizon > guest->horizon)
-		WRITE_ONCE(guest->horizon, horizon);
+		smp_store_release(&guest->horizon, horizon);	/* after its records */
 	if (wq_has_sleeper(&guest->wq))
 		wake_up_all(&guest->wq);
 out:
@@ -102,7 +102,7 @@ out:
  */
 void lockstep_guest_ack_fill(struct lockstep_guest *guest, struct lockstep_ack *ack)
 {
-	u64 tail = smp_load_acquire(&guest->log.tail);
+	u64 tail = lockstep_log_tail(&guest->log);
 	u64 head = READ_ONCE(guest->log.head);
 	unsigned int i;
 
@@ -137,7 +137,7 @@ static int ack_check(const struct lockstep_guest *guest, const struct lockstep_a
 	u64 lsn = le64_to_cpu(ack->lsn), executed = le64_to_cpu(ack->executed);
 	unsigned int i;
 
-	if (lsn > smp_load_acquire(&guest->log.head) || executed > lsn)
+	if (lsn > lockstep_log_head(&guest->log) || executed > lsn)
 		return -ERANGE;
 	for (i = 0; i < LOCKSTEP_STREAMS; i++)
 		if (le64_to_cpu(ack->released[i]) > lockstep_sender_released(guest, i))
@@ -161,7 +161,7 @@ static void ack_take(struct lockstep_guest *guest, const struct lockstep_ack *ac
 	if (lsn > guest->acked) {
 		guest->acked = lsn;
 		WRITE_ONCE(guest->page->acked, lsn);
-		smp_store_release(&guest->log.tail, lsn);
+		lockstep_log_pop_to(&guest->log, lsn);
 	}
 	guest->executed = max(guest->executed, le64_to_cpu(ack->executed));
 	guest->stats.acks++;

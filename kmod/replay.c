@@ -53,7 +53,7 @@ int lockstep_diverge(struct lockstep_guest *guest, u32 reason, u64 expected, u64
 static bool wait_over(struct lockstep_guest *guest, bool may_pass)
 {
 	return READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY || lockstep_guest_is_over(guest) ||
-	       smp_load_acquire(&guest->log.head) != guest->log.tail ||
+	       lockstep_log_head(&guest->log) != guest->log.tail ||
 	       (may_pass && READ_ONCE(guest->horizon) > guest->count);
 }
 
@@ -77,7 +77,7 @@ int lockstep_replay_wait(struct lockstep_guest *guest, struct lockstep_rec *rec,
 		if (lockstep_mode_lives(READ_ONCE(guest->mode)))
 			return LOCKSTEP_REPLAY_LIVE;
 		if (READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY) {
-			/* before the look at head: a horizon comes with its records */
+			/* before the look at head: a horizon comes after its records */
 			horizon = smp_load_acquire(&guest->horizon);
 			ret = lockstep_log_peek(&guest->log, rec);
 			if (!ret)
@@ -104,7 +104,7 @@ int lockstep_replay_wait(struct lockstep_guest *guest, struct lockstep_rec *rec,
  */
 void lockstep_replay_pop(struct lockstep_guest *guest, const struct lockstep_rec *rec)
 {
-	lockstep_log_pop(&guest->log, rec->size);
+	lockstep_log_pop_to(&guest->log, guest->log.tail + rec->size);
 	guest->stats.records++;
 	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_CONTEST_B)
 		lockstep_guest_drained(guest);
@@ -178,7 +178,7 @@ int lockstep_replay_clock(struct lockstep_guest *guest, u64 *ns, bool *stop)
 	WRITE_ONCE(guest->clock.last, guest->clock.last + rec.delta);
 	*ns = guest->clock.last;
 	*stop = rec.type == LOCKSTEP_RECORD_TSC_STOP;
-	lockstep_log_pop(&guest->log, rec.size);
+	lockstep_log_pop_to(&guest->log, guest->log.tail + rec.size);
 	guest->stats.records++;
 	return 0;
 }

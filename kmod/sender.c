@@ -62,8 +62,9 @@ static bool released_news(const struct lockstep_guest *guest)
  */
 static u64 horizon_now(const struct lockstep_guest *guest)
 {
-	u64 count = smp_load_acquire(&guest->count);
+	u64 count = smp_load_acquire(&guest->count);	/* pairs with its increments */
 
+	/* pairs with lockstep_vcpu_run(): after the inputs of the stop */
 	return smp_load_acquire(&guest->at_stop) ? count : count + 1;
 }
 
@@ -89,7 +90,7 @@ static void batch_fill(struct lockstep_guest *guest, struct lockstep_batch *batc
 	struct lockstep_log *log = &guest->log;
 	/* first: all inputs below it are in the log behind this read */
 	u64 horizon = horizon_now(guest);
-	u64 head = smp_load_acquire(&log->head);
+	u64 head = lockstep_log_head(log);
 	size_t len = lockstep_record_fit(lockstep_log_at(log, log->sent), head - log->sent,
 					 LOCKSTEP_BATCH_MAX);
 	unsigned int i;
@@ -147,7 +148,7 @@ static void primary_drain(struct lockstep_guest *guest, struct lockstep_batch *b
 
 static void twin_ack(struct lockstep_guest *guest, u64 *told)
 {
-	u64 tail = smp_load_acquire(&guest->log.tail);
+	u64 tail = lockstep_log_tail(&guest->log);
 
 	if (!READ_ONCE(guest->ack_due) && tail == *told)
 		return;

@@ -183,8 +183,8 @@ int lockstep_stop_next(struct lockstep_guest *guest, struct lockstep_next *next)
 	if (next->flags & ~(LOCKSTEP_NEXT_STOP | LOCKSTEP_NEXT_IDLE))
 		return -EINVAL;
 	if (next->flags & LOCKSTEP_NEXT_STOP) {
-		WRITE_ONCE(guest->at_stop, true);	/* before the count, see horizon_now() */
-		smp_store_release(&guest->count, guest->count + 1);
+		WRITE_ONCE(guest->at_stop, true);	/* see horizon_now() */
+		smp_store_release(&guest->count, guest->count + 1);	/* after at_stop */
 	}
 	if (next->flags & LOCKSTEP_NEXT_IDLE && READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		lockstep_sender_flush(guest);

@@ -73,8 +73,7 @@ static int tsc_value(struct lockstep_guest *guest, u64 *ns, bool *stop)
 	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE)
 		*stop = true;
 	guest->stats.tsc++;
-	/* after the record: whoever sees the count sees the record */
-	smp_store_release(&guest->count, guest->count + 1);
+	smp_store_release(&guest->count, guest->count + 1);	/* after the record */
 	return 0;
 }
 
@@ -94,7 +93,7 @@ fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
 	/* parked: let KVM deliver what it has injected, run nothing */
 	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK || guest->stopping))
 		run_flags |= KVM_RUN_FORCE_IMMEDIATE_EXIT;
-	smp_store_release(&guest->at_stop, false);
+	smp_store_release(&guest->at_stop, false);	/* after the inputs of the stop */
 	lockstep_arch_vcpu_enter(lv);
 	fastpath = lockstep_hook_run_orig(lv->vcpu, run_flags);
 	if (fastpath != EXIT_FASTPATH_NONE)

@@ -4,9 +4,9 @@
  *
  *   logtamper IN OUT
  *
- * The clock read in the middle of the log gets a value 1 ms later than it was,
- * the one behind it is as much shorter where it can be; batches are sealed anew.
- * What is left to notice it is the guest's own behaviour.
+ * A clock read in the middle of the log, and so all behind it, is 1 ms later
+ * than it was; its batch is sealed anew.  What is left to notice it is the
+ * guest's own behaviour.
  */
 #include <endian.h>
 #include <stdio.h>
@@ -15,7 +15,8 @@
 
 #include "kmod/record.h"
 
-#define HEAD	48	/* of a log file: magic, version, UUIDs */
+#define HEAD		48	/* of a log file: magic, version, UUIDs */
+#define LATER_NS	1000000
 
 static unsigned char in[64 << 20], out[64 << 20];
 
@@ -32,10 +33,11 @@ static size_t batch_copy(unsigned char *to, const unsigned char *from, size_t mi
 		if (lockstep_record_get(from + at, len - at, &rec))
 			return 0;
 		if (!*done && le64toh(head.lsn) + at > middle &&
-		    rec.type == LOCKSTEP_RECORD_TSC && rec.size == 3 && rec.delta + 100 < 16384) {
+		    rec.type == LOCKSTEP_RECORD_TSC && rec.size == 4 &&
+		    rec.delta + LATER_NS < 1 << 21) {
 			/* same size: LSNs stay as they are */
 			n += lockstep_record_short_put(to + sizeof(head) + n, rec.type,
-						       rec.delta + 100);
+						       rec.delta + LATER_NS);
 			*done = 1;
 			continue;
 		}
@@ -53,8 +55,9 @@ int main(int argc, char **argv)
 	int done = 0;
 	FILE *f;
 
-	if (argc != 3 || !(f = fopen(argv[1], "rb"))) {
-		fprintf(stderr, "usage: logtamper IN OUT\n");
+	f = argc == 3 ? fopen(argv[1], "rb") : NULL;
+	if (!f) {
+		fprintf(stderr, "usage: logtamper IN OUT (IN must be there)\n");
 		return 2;
 	}
 	len = fread(in, 1, sizeof(in), f);
