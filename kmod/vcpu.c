@@ -208,6 +208,9 @@ int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
 	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
 	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		throttle(guest);
+	/* the fast path may have consumed the last record */
+	if (unlikely(READ_ONCE(guest->state) == LOCKSTEP_STATE_CONTEST_B))
+		lockstep_guest_drained(guest);
 	return ret;
 }
 
