@@ -14,16 +14,18 @@
  *   - g is 1 and the guest is unknown, or
  *   - g-1 was won, not closed, @winner and members[0] are its winner, or
  *   - g-1 is closed and @winner is nil, or
- *   - @forced: g is above every generation known. If g-1 has neither won nor
- *     closed, it is ended in the same step: a won record of members[0] with
- *     reason "forced" is made for it, so that nobody can win it later.
- * CREATE closed(g) succeeds if absent, open(g) names the requester, and g was
- *   not won by another instance.
+ *   - @forced: g is above every generation known. If the newest of those has
+ *     neither won nor closed, it is ended in the same step: a won record of
+ *     members[0] with reason "forced" is made for it, so that nobody can win it
+ *     later.
+ * CREATE closed(g) succeeds if absent (or by the same instance), g is the newest
+ *   generation, open(g) names the requester, and g was not won by another
+ *   instance: then the answer is LOST, with the won record.
  * CLAIM(g) creates won(g) if absent, open(g) names the claimer (instance, node,
  *   boot id) and this store's UUID, and g is not closed.
  * A generation below one that was pruned is gone for ever.
- * PRUNE(below) removes generations < below, open first, below <= newest - 1
- *   (both bounds of the newest and the one before it always stay).
+ * PRUNE(below) removes generations < below, open first, and is for members of the
+ *   newest one: below <= newest - 1, so the newest and the one before it stay.
  *
  * A request whose record exists already *with this content* (CLAIM: by this
  * instance) succeeds: repeating a request after UNKNOWN is always right.

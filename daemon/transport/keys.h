@@ -47,6 +47,17 @@ int lockstep_keys_init(const char *dir, const char *cluster);
 int lockstep_keys_issue(const char *dir, const char *node_name, const char *outdir);
 
 /**
+ * lockstep_keys_identity() - names in a node's certificate
+ * @dir: folder of the node's keys
+ * @node: receives the node name, LOCKSTEP_NODE_NAME_MAX + 1 bytes
+ * @cluster: receives the cluster name, as many
+ *
+ * Return: 0; -ENOENT without node.crt; -EKEYREJECTED if it is no node's
+ * certificate.
+ */
+int lockstep_keys_identity(const char *dir, char *node, char *cluster);
+
+/**
  * lockstep_keys_strerror() - what the last failure here was, with a remedy
  *
  * Return: text of the calling thread's last failed call, never NULL.

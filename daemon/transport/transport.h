@@ -273,6 +273,7 @@ struct lockstep_transport_config {
 /**
  * lockstep_loop_create() - an event base with priorities for a transport
  *
+ * Also gives SIGPIPE, if it has its default action, a handler that does nothing.
  * Priority 0 is heartbeats', 1 (libevent's default for new events here) is
  * messages', 2 is bulk's.
  *
@@ -305,6 +306,7 @@ int lockstep_transport_create(struct event_base *base,
  */
 void lockstep_transport_destroy(struct lockstep_transport *t);
 
+struct event_base *lockstep_transport_base(const struct lockstep_transport *t);
 void *lockstep_transport_user(const struct lockstep_transport *t);
 const char *lockstep_transport_node(const struct lockstep_transport *t);
 const struct lockstep_uuid *lockstep_transport_boot_id(const struct lockstep_transport *t);
@@ -431,7 +433,7 @@ void lockstep_peer_flush(struct lockstep_peer *peer);
 /**
  * lockstep_peer_receive_pause() - stop or go on delivering messages of LOG
  * @peer: peer
- * @pause: true to stop. At most the messages of one read may still come.
+ * @pause: true to stop: no message comes after this returned
  *
  * Survives reconnects. A connection that breaks is noticed late while paused.
  */
@@ -453,8 +455,9 @@ void lockstep_peer_reset(struct lockstep_peer *peer, const char *reason);
  * @finished: the peer wrote its last byte (it may still read).
  * @writable: the queue fell below half its limit after -EAGAIN.
  * @closed: the stream is over; always called, last, exactly once (but not by
- *	lockstep_transport_destroy). @error is 0 if both sides finished and all
- *	bytes were handed over, else why: -ECONNRESET (plane down),
+ *	lockstep_transport_destroy). @error is 0 if both sides finished: all of
+ *	the peer's bytes were delivered here (that it had all of ours, only its own
+ *	answer can tell). Else why: -ECONNRESET (plane down),
  *	-ETIMEDOUT (deadline), -ECANCELED (reset here), or the peer's reset code
  *	as a negative errno. The stream is freed when it returns.
  */

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * UDP heartbeats.
+ *
+ * Keys come out of the TLS session of LOG, by an exporter, and outlive it: a
+ * broken TCP connection does not silence the heartbeats. With each new session
+ * there is a new key. Either side may learn of a session's end, or of its
+ * success, before the other; so a key is accepted as soon as it exists, and used
+ * for sending once the other side's HELLO has proven that it has it too. Two
+ * older keys stay acceptable. Sequence numbers under a key must rise.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/bytes.h"
+#include "transport/internal.h"
+
+#define EXPORT_LABEL	"EXPORTER-lockstep-heartbeat"
+#define EXPORT_SIZE	(8 + 2 * LOCKSTEP_BEAT_KEY)
+#define DATAGRAMS_PER_TURN 64
+#define RTT_SHIFT	3		/* weight of a new measurement: 1/8 */
+#define RTT_SANE_NS	(60 * LOCKSTEP_NSEC_PER_SEC)
+
+/* --- keys ---------------------------------------------------------------- */
+
+int lockstep_beats_add_key(struct lockstep_peer *peer, struct lockstep_conn *conn)
+{
+	struct lockstep_beat_key *keys = peer->beats.keys;
+	struct lockstep_beat_key key = { 0 };
+	uint8_t secret[EXPORT_SIZE];
+	struct lockstep_reader r;
+	int err;
+
+	err = conn->io->export_key(conn, EXPORT_LABEL, secret, sizeof(secret));
+	if (err)
+		return err;
+	lockstep_reader_init(&r, secret, sizeof(secret));
+	key.id = lockstep_read_u64(&r) | 1;		/* 0 is "unused" */
+	/* First the dialler's direction, then the other. */
+	lockstep_read_bytes(&r, conn->outbound ? key.send : key.recv, LOCKSTEP_BEAT_KEY);
+	lockstep_read_bytes(&r, conn->outbound ? key.recv : key.send, LOCKSTEP_BEAT_KEY);
+	memmove(&keys[1], &keys[0], sizeof(keys[0]) * (LOCKSTEP_BEAT_KEYS - 1));
+	keys[0] = key;
+	explicit_bzero(secret, sizeof(secret));
+	explicit_bzero(&key, sizeof(key));
+	return 0;
+}
+
+void lockstep_beats_use_key(struct lockstep_peer *peer, struct lockstep_conn *conn)
+{
+	struct lockstep_beats *b = &peer->beats;
+	uint64_t now = lockstep_clock_ns();
+
+	b->send_id = b->keys[0].id;
+	b->to_ok = conn->remote.udp_port != 0;
+	b->to = conn->remote_addr;
+	lockstep_addr_set_port(&b->to, conn->remote.udp_port);
+	/* A rebooted peer's clock has nothing to do with its old one. */
+	b->echo_ns = 0;
+	if (!b->heard_ns) {
+		b->heard_ns = now;
+		b->last_ns = now;
+	}
+	lockstep_beats_send(peer, now);
+}
+
+static struct lockstep_beat_key *peer_key(struct lockstep_peer *peer, uint64_t id)
+{
+	unsigned int i;
+
+	for (i = 0; id && i < LOCKSTEP_BEAT_KEYS; i++) {
+		if (peer->beats.keys[i].id == id)
+			return &peer->beats.keys[i];
+	}
+	return NULL;
+}
+
+static struct lockstep_beat_key *find_key(struct lockstep_transport *t, uint64_t id,
+					  struct lockstep_peer **owner)
+{
+	struct lockstep_beat_key *key;
+	struct lockstep_peer *peer;
+
+	TAILQ_FOREACH(peer, &t->peers, all) {
+		if (peer->removed)
+			continue;
+		key = peer_key(peer, id);
+		if (key) {
+			*owner = peer;
+			return key;
+		}
+	}
+	return NULL;
+}
+
+/* --- sending ------------------------------------------------------------- */
+
+static struct lockstep_udp *udp_for(struct lockstep_transport *t, struct lockstep_addr *to)
+{
+	struct lockstep_udp *u;
+
+	TAILQ_FOREACH(u, &t->udps, all) {
+		if (!lockstep_addr_fit(to, u->family))
+			return u;
+	}
+	return NULL;
+}
+
+void lockstep_beats_send(struct lockstep_peer *peer, uint64_t now)
+{
+	struct lockstep_transport *t = peer->t;
+	struct lockstep_beats *b = &peer->beats;
+	struct lockstep_beat_key *key = peer_key(peer, b->send_id);
+	uint8_t payload[LOCKSTEP_HEARTBEAT_MAX], out[LOCKSTEP_BEAT_MAX];
+	struct lockstep_beat beat = { .payload = payload };
+	struct lockstep_addr to = b->to;
+	struct lockstep_udp *udp;
+	int len;
+
+	if (!key || !b->to_ok)
+		return;
+	udp = udp_for(t, &to);
+	if (!udp)
+		return;
+	if (t->ops->heartbeat_fill)
+		beat.len = t->ops->heartbeat_fill(peer, payload, sizeof(payload));
+	beat.key_id = key->id;
+	beat.seq = ++key->send_seq;
+	beat.sent_ns = now;
+	beat.echo_ns = b->echo_ns;
+	beat.held_ns = b->echo_ns ? now - b->echo_at_ns : 0;
+	len = lockstep_beat_encode(&beat, key->send, out);
+	/* A heartbeat that can't be sent is a lost one; the next one follows soon. */
+	if (len > 0 && sendto(udp->fd, out, (size_t)len, MSG_DONTWAIT,
+			      (const struct sockaddr *)&to.sa, to.len) == len)
+		b->sent++;
+}
+
+/* --- receiving ----------------------------------------------------------- */
+
+static void measure_rtt(struct lockstep_beats *b, const struct lockstep_beat *beat,
+			uint64_t now, struct lockstep_heartbeat_info *info)
+{
+	uint64_t rtt;
+
+	info->peer_heard = beat->echo_ns != 0;
+	info->peer_heard_ns = beat->held_ns;
+	if (!beat->echo_ns || beat->echo_ns > now || beat->held_ns > now - beat->echo_ns)
+		return;
+	rtt = now - beat->echo_ns - beat->held_ns;
+	if (rtt > RTT_SANE_NS)
+		return;
+	info->rtt_ns = rtt ? rtt : 1;
+	b->rtt_ns = b->rtt_ns ? b->rtt_ns - (b->rtt_ns >> RTT_SHIFT) + (rtt >> RTT_SHIFT) : rtt;
+}
+
+static void accept_beat(struct lockstep_peer *peer, const struct lockstep_beat *beat)
+{
+	const struct lockstep_transport_ops *ops = peer->t->ops;
+	struct lockstep_heartbeat_info info = { .payload = beat->payload, .len = beat->len };
+	struct lockstep_beats *b = &peer->beats;
+	uint64_t now = lockstep_clock_ns();
+	uint64_t silent = now - b->last_ns;
+	bool was_silent = b->silent;
+
+	measure_rtt(b, beat, now, &info);
+	b->received++;
+	b->heard_ns = now;
+	b->last_ns = now;
+	b->count = 0;
+	b->silent = false;
+	b->echo_ns = beat->sent_ns;
+	b->echo_at_ns = now;
+	if (was_silent && ops->heard)
+		ops->heard(peer, silent);
+	if (!peer->removed && ops->heartbeat)
+		ops->heartbeat(peer, &info);
+}
+
+static void take_datagram(struct lockstep_transport *t, const uint8_t *data, size_t len)
+{
+	struct lockstep_beat_key *key;
+	struct lockstep_peer *peer;
+	struct lockstep_beat beat;
+	uint64_t id;
+
+	if (lockstep_beat_key_id(data, len, &id))
+		return;
+	key = find_key(t, id, &peer);
+	if (!key)
+		return;
+	if (lockstep_beat_decode(data, len, key->recv, &beat) || beat.seq <= key->recv_seq) {
+		peer->beats.rejected++;
+		return;
+	}
+	key->recv_seq = beat.seq;
+	accept_beat(peer, &beat);
+}
+
+static void on_datagram(evutil_socket_t fd, short what, void *arg)
+{
+	struct lockstep_udp *u = arg;
+	uint8_t buf[LOCKSTEP_BEAT_MAX + 1];
+	ssize_t n;
+	int i;
+
+	(void)what;
+	lockstep_tick_enter(u->t);
+	for (i = 0; i < DATAGRAMS_PER_TURN; i++) {
+		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n < 0 && errno == ECONNREFUSED)
+			continue;	/* an ICMP answer to one of ours */
+		if (n < 0)
+			return;
+		take_datagram(u->t, buf, (size_t)n);
+	}
+}
+
+/* --- silence ------------------------------------------------------------- */
+
+void lockstep_beats_check(struct lockstep_peer *peer, uint64_t now)
+{
+	struct lockstep_beats *b = &peer->beats;
+	uint64_t silent = now - b->heard_ns;
+
+	if (!b->heard_ns || now < b->heard_ns)
+		return;
+	if (silent < b->silence_ns * (b->count + 1))
+		return;
+	b->count++;
+	b->silent = true;
+	if (peer->t->ops->silence)
+		peer->t->ops->silence(peer, silent, b->count);
+}
+
+void lockstep_beats_restart(struct lockstep_peer *peer, uint64_t now)
+{
+	struct lockstep_beats *b = &peer->beats;
+
+	b->count = 0;
+	if (b->heard_ns)
+		b->heard_ns = now;
+}
+
+/* --- sockets ------------------------------------------------------------- */
+
+int lockstep_udp_open(struct lockstep_transport *t, const struct lockstep_addr *addr)
+{
+	int err, zero = 0, tos = IPTOS_LOWDELAY;
+	struct lockstep_addr bound;
+	struct lockstep_udp *u;
+
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	u->t = t;
+	u->family = addr->sa.ss_family;
+	u->fd = socket(u->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (u->fd < 0) {
+		err = -errno;
+		goto out_free;
+	}
+	if (u->family == AF_INET6) {
+		setsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+		setsockopt(u->fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	}
+	setsockopt(u->fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	bound.len = sizeof(bound.sa);
+	if (bind(u->fd, (const struct sockaddr *)&addr->sa, addr->len) < 0 ||
+	    getsockname(u->fd, (struct sockaddr *)&bound.sa, &bound.len) < 0) {
+		err = -errno;
+		goto out_close;
+	}
+	u->port = lockstep_addr_port(&bound);
+	u->ev = event_new(t->base, u->fd, EV_READ | EV_PERSIST, on_datagram, u);
+	if (!u->ev) {
+		err = -ENOMEM;
+		goto out_close;
+	}
+	event_priority_set(u->ev, lockstep_event_prio(t, LOCKSTEP_PRIO_BEAT));
+	if (event_add(u->ev, NULL)) {
+		err = -ENOMEM;
+		goto out_event;
+	}
+	TAILQ_INSERT_TAIL(&t->udps, u, all);
+	return 0;
+
+out_event:
+	event_free(u->ev);
+out_close:
+	close(u->fd);
+out_free:
+	free(u);
+	return err;
+}
+
+int lockstep_udp_ensure(struct lockstep_transport *t)
+{
+	struct lockstep_addr any;
+	int err;
+
+	if (!TAILQ_EMPTY(&t->udps))
+		return 0;
+	err = lockstep_addr_parse("*:0", true, &any);
+	return err ? err : lockstep_udp_open(t, &any);
+}
+
+void lockstep_udp_exit(struct lockstep_transport *t)
+{
+	struct lockstep_udp *u;
+
+	while ((u = TAILQ_FIRST(&t->udps))) {
+		TAILQ_REMOVE(&t->udps, u, all);
+		event_free(u->ev);
+		close(u->fd);
+		free(u);
+	}
+}
