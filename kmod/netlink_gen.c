@@ -38,6 +38,14 @@ static_assert(LOCKSTEP_CMD_ACK == 9);
 static_assert(LOCKSTEP_CMD_STATE == 10);
 static_assert(LOCKSTEP_CMD_SET == 11);
 
+static struct netlink_range_validation lag_limit_ms_range = {
+	.min = 0, .max = 60000,
+};
+
+static struct netlink_range_validation silence_ms_range = {
+	.min = 50, .max = 60000,
+};
+
 static const struct nla_policy guest_get_policy[LOCKSTEP_A_NAME + 1] = {
 	[LOCKSTEP_A_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[LOCKSTEP_A_NAME] = { .type = NLA_NUL_STRING, .len = 31 },
@@ -79,8 +87,8 @@ static const struct nla_policy rewind_policy[LOCKSTEP_A_LSN + 1] = {
 
 static const struct nla_policy set_policy[LOCKSTEP_A_SILENCE_MS + 1] = {
 	[LOCKSTEP_A_ID] = NLA_POLICY_MIN(NLA_U32, 1),
-	[LOCKSTEP_A_LAG_LIMIT_MS] = NLA_POLICY_MAX(NLA_U32, 60000),
-	[LOCKSTEP_A_SILENCE_MS] = NLA_POLICY_RANGE(NLA_U32, 50, 60000),
+	[LOCKSTEP_A_LAG_LIMIT_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &lag_limit_ms_range),
+	[LOCKSTEP_A_SILENCE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &silence_ms_range),
 };
 
 const struct genl_ops lockstep_nl_ops[8] = {
