@@ -36,6 +36,7 @@ enum op_kind {
 };
 
 struct lockstep_contest_op {
+	LIST_ENTRY(lockstep_contest_op) entry;
 	struct lockstep_guest *g;	/* NULL: nobody waits for the answer any more */
 	enum op_kind kind;
 };
@@ -91,7 +92,8 @@ static enum op_kind due(struct lockstep_guest *g)
 			return OP_NONE;
 		return c->listed ? OP_CLOSE : OP_CLOSE_LIST;
 	case LOCKSTEP_STATE_STOPPED_B:
-		return OP_LOOK_CLOSED;
+	case LOCKSTEP_STATE_ORPHAN_B:
+		return g->info.flags & LOCKSTEP_FLAG_POWEROFF ? OP_LOOK_CLOSED : OP_NONE;
 	case LOCKSTEP_STATE_DIVERGED:
 		return OP_LOOK_WON;
 	default:
@@ -231,6 +233,20 @@ static void retry_later(struct lockstep_guest *g)
 		c->backoff_ns = LOCKSTEP_RETRY_MAX_NS;
 }
 
+static void op_free(struct lockstep_contest_op *op)
+{
+	LIST_REMOVE(op, entry);
+	free(op);
+}
+
+void lockstep_contest_exit(struct lockstep_core *core)
+{
+	struct lockstep_contest_op *op;
+
+	while ((op = LIST_FIRST(&core->requests)))
+		op_free(op);
+}
+
 void lockstep_contest_run(struct lockstep_guest *g)
 {
 	struct lockstep_contest *c = &g->contest;
@@ -252,11 +268,12 @@ void lockstep_contest_run(struct lockstep_guest *g)
 		return;
 	c->op->g = g;
 	c->op->kind = kind;
+	LIST_INSERT_HEAD(&g->core->requests, c->op, entry);
 	ret = op_start(g, c->op);
 	if (!ret)
 		return;
 	lockstep_err("%s: the arbiter can't be asked: %s", g->info.name, strerror(-ret));
-	free(c->op);
+	op_free(c->op);
 	c->op = NULL;
 	retry_later(g);
 }
@@ -457,7 +474,7 @@ static struct lockstep_guest *op_end(struct lockstep_contest_op *op,
 {
 	struct lockstep_guest *g = op->g;
 
-	free(op);
+	op_free(op);
 	if (!g)
 		return NULL;
 	g->contest.op = NULL;

@@ -155,7 +155,8 @@ struct lockstep_arbiter_view {
 
 /**
  * struct lockstep_core - all guests of this host
- * @arbiter: back end, or NULL without one
+ * @requests: under way at the arbiter, with or without a guest that waits
+ * @arbiter: back end, or NULL without one; is destroyed before the core
  * @view: what is known of it
  * @tick_ns: last lockstep_core_tick()
  * @self_ns: since when this daemon runs without a gap
@@ -166,6 +167,7 @@ struct lockstep_core {
 	struct lockstep_core_config cfg;
 	TAILQ_HEAD(, lockstep_guest) guests;
 	TAILQ_HEAD(, lockstep_node) nodes;
+	LIST_HEAD(, lockstep_contest_op) requests;
 	struct lockstep_arbiter *arbiter;
 	struct lockstep_arbiter_view view;
 	uint64_t tick_ns;
@@ -459,6 +461,8 @@ void lockstep_contest_run(struct lockstep_guest *g);
 void lockstep_contest_reset(struct lockstep_guest *g);
 /** lockstep_contest_forget() - the guest goes away; answers under way are ignored */
 void lockstep_contest_forget(struct lockstep_guest *g);
+/** lockstep_contest_exit() - free requests that will not be answered any more */
+void lockstep_contest_exit(struct lockstep_core *core);
 /** lockstep_contest_probe() - look at the arbiter, when it is time */
 void lockstep_contest_probe(struct lockstep_core *core);
 

@@ -315,7 +315,9 @@ static void work_orphan(struct lockstep_guest *g)
 	uint64_t now = lockstep_guest_now(g);
 	struct lockstep_node *node;
 
-	if (since(g) >= g->core->cfg.resume_ns) {
+	/* a power-off that was recorded is confirmed by the claim that is refused */
+	lockstep_contest_run(g);
+	if (g->closed_seen || since(g) >= g->core->cfg.resume_ns) {
 		reason_set(g, "the daemon was away and the other half does not resume");
 		lockstep_guest_event(g, LOCKSTEP_EVENT_CONTEST, 0, NULL);
 		return;

@@ -25,6 +25,7 @@ void lockstep_core_init(struct lockstep_core *core, const struct lockstep_core_c
 	core->arbiter = arbiter;
 	TAILQ_INIT(&core->guests);
 	TAILQ_INIT(&core->nodes);
+	LIST_INIT(&core->requests);
 	core->tick_ns = ops->now(user);
 	core->self_ns = core->tick_ns;
 }
@@ -44,6 +45,7 @@ void lockstep_core_exit(struct lockstep_core *core)
 
 	while ((g = TAILQ_FIRST(&core->guests)))
 		guest_free(g);
+	lockstep_contest_exit(core);
 	while ((node = TAILQ_FIRST(&core->nodes))) {
 		TAILQ_REMOVE(&core->nodes, node, entry);
 		free(node);

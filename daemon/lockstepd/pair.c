@@ -163,7 +163,8 @@ static void primary_resumes(struct lockstep_guest *g, struct lockstep_node *node
 				       "the primary counts on log that is not here");
 		return;
 	}
-	if (g->state != LOCKSTEP_STATE_ORPHAN_B)
+	/* powered off already: there is nothing to go on with, see work_orphan() */
+	if (g->state != LOCKSTEP_STATE_ORPHAN_B || g->info.flags & LOCKSTEP_FLAG_POWEROFF)
 		return;
 	if (!lockstep_guest_event(g, LOCKSTEP_EVENT_RESUME, g->info.generation, &m->from))
 		lockstep_pair_hello(g, node, 0);	/* what came meanwhile is missing */

@@ -5,6 +5,7 @@
  *
  * LOCKSTEP_SEED repeats a run of the fuzzer, LOCKSTEP_FUZZ sets its rounds.
  */
+// Sources: daemon/lockstepd/protocol.c daemon/common/*.c daemon/transport/*.c kmod/record.c
 #include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>

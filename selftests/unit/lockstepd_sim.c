@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Two hosts in virtual time, see lockstepd_sim.h: time, hosts, links. */
+#include "lockstepd_sim.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <json-c/json.h>
+
+#include "common/log.h"
+#include "kmod/state.h"
+#include "lockstepd_sim_impl.h"
+
+#define STEP_NS		SIM_MS
+#define TICK_NS		(10 * SIM_MS)
+#define BEAT_NS		(100 * SIM_MS)
+#define REDIAL_NS	(200 * SIM_MS)
+
+uint64_t sim_rand(struct sim *s)
+{
+	s->rng ^= s->rng << 13;
+	s->rng ^= s->rng >> 7;
+	s->rng ^= s->rng << 17;
+	return s->rng;
+}
+
+/* --- events of the world -------------------------------------------------- */
+
+struct sim_event *sim_event_add(struct sim *s, uint64_t delay, int host, sim_event_fn *fn,
+				size_t len)
+{
+	struct sim_event *e = calloc(1, sizeof(*e) + len), *at;
+
+	assert_non_null(e);
+	e->at = s->now + delay;
+	e->host = host;
+	e->epoch = s->host[host].epoch;
+	e->link_epoch = s->link_epoch;
+	e->fn = fn;
+	e->len = len;
+	/* events of the same time keep their order */
+	TAILQ_FOREACH_REVERSE(at, &s->events, sim_events, entry)
+		if (at->at <= e->at)
+			break;
+	if (at)
+		TAILQ_INSERT_AFTER(&s->events, at, e, entry);
+	else
+		TAILQ_INSERT_HEAD(&s->events, e, entry);
+	return e;
+}
+
+static void event_run(struct sim *s, struct sim_event *e)
+{
+	struct sim_host *h = &s->host[e->host];
+
+	TAILQ_REMOVE(&s->events, e, entry);
+	if (h->thaw_ns > s->now && !h->dead) {
+		struct sim_event *at;
+
+		/* a host that does not run gets it when it does */
+		e->at = h->thaw_ns;
+		TAILQ_FOREACH_REVERSE(at, &s->events, sim_events, entry)
+			if (at->at <= e->at)
+				break;
+		if (at)
+			TAILQ_INSERT_AFTER(&s->events, at, e, entry);
+		else
+			TAILQ_INSERT_HEAD(&s->events, e, entry);
+		return;
+	}
+	e->fn(s, e);
+	free(e);
+}
+
+/* --- the link between the daemons ----------------------------------------- */
+
+static int other(int host)
+{
+	return host == SIM_A ? SIM_B : SIM_A;
+}
+
+static void message_arrives(struct sim *s, struct sim_event *e)
+{
+	struct sim_host *h = &s->host[e->host];
+	struct lockstep_message m;
+
+	if (!h->daemon || e->epoch != h->epoch || e->link_epoch != s->link_epoch || !h->link)
+		return;
+	/* TCP keeps it until the way is free; so does a receiver that paused */
+	if (s->cut[e->host] || h->paused) {
+		struct sim_event *again = sim_event_add(s, 10 * SIM_MS, e->host, message_arrives,
+							e->len);
+
+		again->epoch = e->epoch;
+		again->link_epoch = e->link_epoch;
+		memcpy(again->data, e->data, e->len);
+		/* and everything behind it waits in line */
+		h->stalled_ns = again->at;
+		return;
+	}
+	if (h->stalled_ns > s->now) {
+		struct sim_event *again = sim_event_add(s, h->stalled_ns - s->now, e->host,
+							message_arrives, e->len);
+
+		again->epoch = e->epoch;
+		again->link_epoch = e->link_epoch;
+		memcpy(again->data, e->data, e->len);
+		return;
+	}
+	assert_int_equal(lockstep_message_decode(e->data, e->len, &m), 0);
+	lockstep_core_message(&h->core, h->node, &m);
+}
+
+static int op_send(void *user, struct lockstep_node *node, const struct lockstep_message *m)
+{
+	struct sim_host *h = user;
+	struct sim *s = h->sim;
+	size_t tail = m->type == LOCKSTEP_MESSAGE_LOG ? m->log.len : 0;
+	uint8_t buf[LOCKSTEPD_MESSAGE_MAX];
+	struct sim_event *e;
+	int n;
+
+	(void)node;
+	if (!h->link)
+		return -ENOTCONN;
+	n = lockstep_message_encode(m, buf, sizeof(buf));
+	if (n < 0)
+		fail_msg("%s can't be encoded: %d", lockstep_message_name(m->type), n);
+	/* a constant delay keeps the order, as TCP does */
+	e = sim_event_add(s, SIM_MS / 2, other(h->index), message_arrives, (size_t)n + tail);
+	memcpy(e->data, buf, (size_t)n);
+	if (tail)
+		memcpy(e->data + n, m->log.data, tail);
+	return 0;
+}
+
+static void op_receive_pause(void *user, struct lockstep_node *node, bool pause)
+{
+	struct sim_host *h = user;
+
+	(void)node;
+	h->paused = pause;
+	h->pauses += pause;
+}
+
+static bool runs(const struct sim *s, int host)
+{
+	const struct sim_host *h = &s->host[host];
+
+	return h->daemon && !h->dead && h->thaw_ns <= s->now;
+}
+
+static void link_down(struct sim *s)
+{
+	int i;
+
+	s->link_up = false;
+	s->link_epoch++;
+	s->link_next_ns = s->now + REDIAL_NS;
+	for (i = 0; i < SIM_HOSTS; i++) {
+		struct sim_host *h = &s->host[i];
+
+		h->stalled_ns = 0;
+		if (!h->link || !h->daemon || h->dead)
+			continue;
+		h->link = false;
+		lockstep_core_node_down(&h->core, h->node);
+	}
+}
+
+static void link_step(struct sim *s)
+{
+	bool possible = runs(s, SIM_A) && runs(s, SIM_B) && !s->cut[SIM_A] && !s->cut[SIM_B];
+	int i;
+
+	if (s->link_up || !possible || s->now < s->link_next_ns)
+		return;
+	s->link_up = true;
+	s->link_epoch++;
+	for (i = 0; i < SIM_HOSTS; i++) {
+		s->host[i].link = true;
+		s->host[i].stalled_ns = 0;
+	}
+	for (i = 0; i < SIM_HOSTS; i++)
+		lockstep_core_node_up(&s->host[i].core, s->host[i].node,
+				      &s->host[other(i)].boot_id);
+}
+
+void sim_link_reset(struct sim *s)
+{
+	link_down(s);
+}
+
+void sim_cut(struct sim *s, bool cut)
+{
+	s->cut[SIM_A] = cut;
+	s->cut[SIM_B] = cut;
+}
+
+static void beat_arrives(struct sim *s, struct sim_event *e)
+{
+	struct sim_host *h = &s->host[e->host];
+	struct lockstep_fact facts[LOCKSTEP_FACTS_MAX];
+	int n;
+
+	if (!h->daemon || s->cut[e->host])
+		return;
+	n = lockstep_facts_decode(e->data, e->len, facts);
+	assert_true(n >= 0);
+	lockstep_core_heartbeat(&h->core, h->node, facts, (size_t)n);
+}
+
+static void beat_send(struct sim *s, struct sim_host *h)
+{
+	struct lockstep_fact facts[LOCKSTEP_FACTS_MAX];
+	uint8_t buf[LOCKSTEP_HEARTBEAT_MAX];
+	struct sim_event *e;
+	size_t n = lockstep_core_facts(&h->core, h->node, facts, LOCKSTEP_FACTS_MAX);
+	int len = lockstep_facts_encode(facts, n, buf, sizeof(buf));
+
+	assert_true(len > 0);
+	/* datagrams are late by chance, lost by chance */
+	if (sim_rand(s) % 50 == 0)
+		return;
+	e = sim_event_add(s, SIM_MS / 4 + sim_rand(s) % (3 * SIM_MS), other(h->index),
+			  beat_arrives, (size_t)len);
+	memcpy(e->data, buf, (size_t)len);
+}
+
+/* --- daemons and hosts ---------------------------------------------------- */
+
+static uint64_t op_now(void *user)
+{
+	return ((struct sim_host *)user)->sim->now;
+}
+
+static void op_kill(void *user, uint32_t pid)
+{
+	(void)pid;
+	sim_vmm_kill(((struct sim_host *)user)->sim, ((struct sim_host *)user)->index);
+}
+
+static const struct lockstep_core_ops core_ops = {
+	.now = op_now,
+	.get = sim_module_get,
+	.bind = sim_module_bind,
+	.alive = sim_module_alive,
+	.event = sim_module_event,
+	.feed = sim_module_feed,
+	.acked = sim_module_acked,
+	.rewind = sim_module_rewind,
+	.send = op_send,
+	.receive_pause = op_receive_pause,
+	.kill = op_kill,
+};
+
+void sim_daemon_start(struct sim *s, int host)
+{
+	struct sim_host *h = &s->host[host];
+	struct lockstep_core_config cfg = {
+		.boot_id = h->boot_id,
+		.silence_ns = 1000 * SIM_MS,
+		.confirm_ns = 500 * SIM_MS,
+		.backup_percent = 150,
+		.resume_ns = 3000 * SIM_MS,
+		.arbiter_ms = 500,
+	};
+	int i;
+
+	if (h->daemon || h->dead)
+		return;
+	snprintf(cfg.node, sizeof(cfg.node), "%c", 'a' + host);
+	h->epoch++;
+	h->daemon = true;
+	h->link = false;
+	h->paused = false;
+	h->tick_ns = s->now;
+	h->beat_ns = s->now;
+	lockstep_core_init(&h->core, &cfg, &core_ops, h, &h->arbiter);
+	h->node = lockstep_core_node_add(&h->core, host == SIM_A ? "b" : "a", NULL);
+	assert_non_null(h->node);
+	for (i = 0; i < SIM_GUESTS; i++)
+		if (h->guest[i].used)
+			lockstep_core_state(&h->core, &h->guest[i].info);
+}
+
+void sim_daemon_kill(struct sim *s, int host)
+{
+	struct sim_host *h = &s->host[host];
+
+	if (!h->daemon)
+		return;
+	link_down(s);
+	h->daemon = false;
+	h->epoch++;
+	lockstep_core_exit(&h->core);
+	sim_module_unbind(h);
+}
+
+void sim_host_kill(struct sim *s, int host)
+{
+	struct sim_host *h = &s->host[host];
+
+	if (h->dead)
+		return;
+	if (h->daemon)
+		lockstep_core_exit(&h->core);
+	h->daemon = false;
+	h->dead = true;
+	h->epoch++;
+	h->link = false;
+	memset(h->guest, 0, sizeof(h->guest));
+	/* no reset comes from a host without power: the peer's plane just hangs */
+}
+
+void sim_host_boot(struct sim *s, int host)
+{
+	struct sim_host *h = &s->host[host];
+
+	if (!h->dead)
+		return;
+	h->dead = false;
+	h->thaw_ns = 0;
+	h->boot_id.b[15]++;
+	link_down(s);
+	sim_daemon_start(s, host);
+}
+
+void sim_host_freeze(struct sim *s, int host, unsigned int ms)
+{
+	s->host[host].thaw_ns = s->now + ms * SIM_MS;
+}
+
+/* --- alarms --------------------------------------------------------------- */
+
+static void event_sink(struct json_object *event, void *arg)
+{
+	struct sim *s = arg;
+	struct json_object *name;
+	const char *text;
+
+	if (!json_object_object_get_ex(event, "event", &name))
+		return;
+	text = json_object_get_string(name);
+	if (s->trace)
+		printf("# %8.3f %s\n", (double)s->now / 1e9, json_object_to_json_string(event));
+	if (strcmp(text, "guest.state") && strcmp(text, "guest.bound") &&
+	    strcmp(text, "guest.protected") && strcmp(text, "arbiter.reachable")) {
+		s->alarms++;
+		snprintf(s->last_alarm, sizeof(s->last_alarm), "%s", text);
+	}
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static void host_step(struct sim *s, struct sim_host *h)
+{
+	if (h->dead || h->thaw_ns > s->now)
+		return;
+	sim_module_step(h);
+	if (!h->daemon)
+		return;
+	if (s->now >= h->beat_ns) {
+		h->beat_ns = s->now + BEAT_NS;
+		beat_send(s, h);
+	}
+	if (s->now >= h->tick_ns) {
+		h->tick_ns = s->now + TICK_NS;
+		lockstep_core_tick(&h->core);
+	}
+	lockstep_core_acks_flush(&h->core);
+}
+
+void sim_run(struct sim *s, unsigned int ms)
+{
+	uint64_t end = s->now + ms * SIM_MS;
+	struct sim_event *e;
+	int i;
+
+	while (s->now < end) {
+		uint64_t next = s->now + STEP_NS;
+
+		while ((e = TAILQ_FIRST(&s->events)) && e->at <= next) {
+			if (e->at > s->now)
+				s->now = e->at;
+			event_run(s, e);
+		}
+		s->now = next;
+		link_step(s);
+		for (i = 0; i < SIM_HOSTS; i++)
+			host_step(s, &s->host[i]);
+		sim_promises_check(s);
+	}
+}
+
+void sim_init(struct sim *s, uint64_t seed)
+{
+	int i;
+
+	memset(s, 0, sizeof(*s));
+	s->seed = seed;
+	s->rng = seed * 0x9e3779b97f4a7c15ULL + 1;
+	s->now = 1000 * 1000 * SIM_MS;
+	s->trace = getenv("SIM_TRACE");
+	TAILQ_INIT(&s->events);
+	memset(s->vm.b, 0x77, sizeof(s->vm.b));
+	memset(s->store.uuid.b, 0x55, sizeof(s->store.uuid.b));
+	memset(s->other_store.uuid.b, 0x66, sizeof(s->other_store.uuid.b));
+	lockstep_log_init("sim", getenv("SIM_TRACE") ? LOCKSTEP_LOG_NOTICE : 0, false);
+	lockstep_event_subscribe(event_sink, s);
+	for (i = 0; i < SIM_HOSTS; i++) {
+		struct sim_host *h = &s->host[i];
+
+		h->sim = s;
+		h->index = i;
+		h->store = &s->store;
+		h->arbiter_reachable = true;
+		h->arbiter.ops = &sim_arbiter_ops;
+		memset(h->boot_id.b, 0x10 + i, sizeof(h->boot_id.b));
+		sim_daemon_start(s, i);
+	}
+}
+
+void sim_exit(struct sim *s)
+{
+	struct sim_event *e;
+	int i;
+
+	lockstep_event_subscribe(NULL, NULL);
+	for (i = 0; i < SIM_HOSTS; i++)
+		if (s->host[i].daemon)
+			lockstep_core_exit(&s->host[i].core);
+	/* requests under way hold memory that their answer frees */
+	while ((e = TAILQ_FIRST(&s->events))) {
+		TAILQ_REMOVE(&s->events, e, entry);
+		if (e->drop)
+			e->drop(e);
+		free(e);
+	}
+}

@@ -1,0 +1,859 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Whole failover histories in virtual time: two cores of lockstepd, two fake
+ * modules with the real state table, an arbiter, and everything that may break
+ * between them. lockstepd_sim.h has the promises that every step is held to.
+ *
+ * LOCKSTEP_SEED runs one random history, LOCKSTEP_HISTORIES sets how many there
+ * are, SIM_TRACE prints every event.
+ */
+// Sources: selftests/unit/lockstepd_sim.c selftests/unit/lockstepd_sim_module.c
+// Sources: selftests/unit/lockstepd_sim_arbiter.c
+// Sources: daemon/lockstepd/guest.c daemon/lockstepd/failover.c daemon/lockstepd/pair.c
+// Sources: daemon/lockstepd/flow.c daemon/lockstepd/contest.c daemon/lockstepd/status.c
+// Sources: daemon/lockstepd/info.c daemon/lockstepd/protocol.c daemon/arbiter/record.c
+// Sources: daemon/common/*.c daemon/transport/*.c kmod/state.c
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "kmod/state.h"
+#include "lockstepd_sim.h"
+
+#define S(x)	LOCKSTEP_STATE_##x
+#define GONE	(-1)
+
+/* Longest time a failover may take after mere silence, in ms of virtual time. */
+#define FAILOVER_MS	(1000 * 3 / 2 + 500 * 3 / 2 + 200)
+
+static const char *name_of(int state)
+{
+	return state == GONE ? "gone" : lockstep_state_name((unsigned int)state);
+}
+
+static void expect_state(struct sim *s, int host, int want)
+{
+	int got = sim_state(s, host);
+
+	if (got != want)
+		fail_msg("host %c is %s, wanted %s", 'a' + host, name_of(got), name_of(want));
+}
+
+/* Wait until a host is in a state; how long it took, in ms. */
+static unsigned int wait_state(struct sim *s, int host, int want, unsigned int ms)
+{
+	unsigned int i;
+
+	for (i = 0; i < ms; i++) {
+		if (sim_state(s, host) == want)
+			return i;
+		sim_run(s, 1);
+	}
+	fail_msg("host %c is %s after %u ms, wanted %s", 'a' + host,
+		 name_of(sim_state(s, host)), ms, name_of(want));
+	return 0;
+}
+
+/* A protected pair: primary on a, backup on b, some log under way. */
+static void pair_make(struct sim *s)
+{
+	sim_init(s, 1);
+	sim_attach(s, SIM_A, false);
+	sim_run(s, 200);
+	sim_attach(s, SIM_B, true);
+	wait_state(s, SIM_B, S(PROTECTED_B), 3000);
+	sim_run(s, 500);
+	expect_state(s, SIM_A, S(PROTECTED_P));
+	expect_state(s, SIM_B, S(PROTECTED_B));
+	assert_true(sim_guest(s, SIM_B)->head > 50000);
+	assert_true(sim_guest(s, SIM_A)->released > 50000);
+	s->alarms = 0;
+}
+
+static void test_pair_primary_first(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	assert_int_equal(sim_guest(&s, SIM_A)->info.generation, 2);
+	assert_int_equal(s.alarms, 0);
+	sim_exit(&s);
+}
+
+static void test_pair_twin_first(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 2);
+	sim_attach(&s, SIM_B, true);
+	sim_run(&s, 5000);
+	expect_state(&s, SIM_B, S(FREE));
+	sim_attach(&s, SIM_A, false);
+	wait_state(&s, SIM_A, S(PROTECTED_P), 3000);
+	sim_run(&s, 10000);
+	expect_state(&s, SIM_B, S(PROTECTED_B));
+	sim_exit(&s);
+}
+
+static void test_waits_at_the_barrier_alone(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 3);
+	sim_attach(&s, SIM_A, false);
+	sim_run(&s, 20000);
+	expect_state(&s, SIM_A, S(SOLO));
+	assert_false(sim_guest(&s, SIM_A)->started);
+	sim_exit(&s);
+}
+
+static void test_primary_host_dies(void **state)
+{
+	struct sim s;
+	unsigned int took;
+
+	(void)state;
+	pair_make(&s);
+	sim_host_kill(&s, SIM_A);
+	took = wait_state(&s, SIM_B, S(SOLO), FAILOVER_MS);
+	printf("# detection and failover: %u ms of virtual time\n", took);
+	sim_run(&s, 1000);
+	expect_state(&s, SIM_B, S(SOLO));
+	assert_true(sim_guest(&s, SIM_B)->released > sim_guest(&s, SIM_B)->base);
+	sim_exit(&s);
+}
+
+static void test_backup_host_dies(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_host_kill(&s, SIM_B);
+	wait_state(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_exit(&s);
+}
+
+static void test_vmm_dies(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_vmm_kill(&s, SIM_A);
+	wait_state(&s, SIM_B, S(SOLO), 100);
+	sim_exit(&s);
+
+	pair_make(&s);
+	sim_vmm_kill(&s, SIM_B);
+	wait_state(&s, SIM_A, S(SOLO), 100);
+	sim_exit(&s);
+}
+
+static void test_link_cut(void **state)
+{
+	struct sim s;
+	int a, b;
+
+	(void)state;
+	pair_make(&s);
+	sim_cut(&s, true);
+	sim_run(&s, 5000);
+	a = sim_state(&s, SIM_A);
+	b = sim_state(&s, SIM_B);
+	/* on mere silence the primary is first */
+	assert_int_equal(a, S(SOLO));
+	assert_int_equal(b, GONE);
+	assert_true(s.store.gen[2].won);
+	sim_exit(&s);
+}
+
+static void test_link_cut_one_way(void **state)
+{
+	struct sim s;
+	int way;
+
+	(void)state;
+	for (way = 0; way < SIM_HOSTS; way++) {
+		pair_make(&s);
+		s.cut[way] = true;
+		sim_run(&s, 8000);
+		assert_true((sim_state(&s, SIM_A) == S(SOLO)) != (sim_state(&s, SIM_B) == S(SOLO)));
+		sim_exit(&s);
+	}
+}
+
+static void test_link_cut_arbiter_from_one(void **state)
+{
+	struct sim s;
+	int host;
+
+	(void)state;
+	for (host = 0; host < SIM_HOSTS; host++) {
+		int away = host == SIM_A ? SIM_B : SIM_A;
+
+		pair_make(&s);
+		sim_cut(&s, true);
+		s.host[away].arbiter_reachable = false;
+		sim_run(&s, 10000);
+		expect_state(&s, host, S(SOLO));
+		expect_state(&s, away, away == SIM_A ? S(CONTEST_P) : S(CONTEST_B));
+		s.host[away].arbiter_reachable = true;
+		sim_run(&s, 5000);
+		expect_state(&s, host, S(SOLO));
+		expect_state(&s, away, GONE);
+		sim_exit(&s);
+	}
+}
+
+static void test_link_cut_no_arbiter(void **state)
+{
+	uint64_t out;
+	unsigned int alarms;
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_cut(&s, true);
+	s.host[SIM_A].arbiter_reachable = false;
+	s.host[SIM_B].arbiter_reachable = false;
+	sim_run(&s, 3000);
+	out = sim_guest(&s, SIM_A)->released;
+	alarms = s.alarms;
+	sim_run(&s, 60000);
+	expect_state(&s, SIM_A, S(CONTEST_P));
+	expect_state(&s, SIM_B, S(CONTEST_B));
+	assert_int_equal(sim_guest(&s, SIM_A)->released, out);
+	assert_int_equal(sim_guest(&s, SIM_B)->released, 0);
+	/* and it is told again and again */
+	assert_true(s.alarms > alarms + 10);
+	/* hearing each other again ends no contest */
+	sim_cut(&s, false);
+	sim_run(&s, 5000);
+	expect_state(&s, SIM_A, S(CONTEST_P));
+	s.host[SIM_B].arbiter_reachable = true;
+	wait_state(&s, SIM_B, S(SOLO), 5000);
+	s.host[SIM_A].arbiter_reachable = true;
+	wait_state(&s, SIM_A, GONE, 5000);
+	sim_exit(&s);
+}
+
+static void test_claim_reply_lost(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	s.host[SIM_B].arbiter_lost_reply = true;
+	sim_host_kill(&s, SIM_A);
+	sim_run(&s, 6000);
+	expect_state(&s, SIM_B, S(CONTEST_B));
+	assert_true(s.store.gen[2].won);
+	s.host[SIM_B].arbiter_lost_reply = false;
+	wait_state(&s, SIM_B, S(SOLO), 4000);
+	sim_exit(&s);
+}
+
+static void test_link_reset_resumes(void **state)
+{
+	struct sim s;
+	uint64_t head;
+	int i;
+
+	(void)state;
+	pair_make(&s);
+	for (i = 0; i < 20; i++) {
+		sim_link_reset(&s);
+		sim_run(&s, 300 + (unsigned int)(sim_rand(&s) % 400));
+		expect_state(&s, SIM_A, S(PROTECTED_P));
+		expect_state(&s, SIM_B, S(PROTECTED_B));
+	}
+	head = sim_guest(&s, SIM_B)->head;
+	sim_run(&s, 100);
+	assert_true(sim_guest(&s, SIM_B)->head > head);
+	sim_exit(&s);
+}
+
+static void test_daemon_restarts(void **state)
+{
+	struct sim s;
+	uint64_t head;
+	int host;
+
+	(void)state;
+	for (host = 0; host < SIM_HOSTS; host++) {
+		pair_make(&s);
+		sim_daemon_kill(&s, host);
+		expect_state(&s, host, host == SIM_A ? S(ORPHAN_P) : S(ORPHAN_B));
+		sim_run(&s, 200);
+		sim_daemon_start(&s, host);
+		sim_run(&s, 2000);
+		expect_state(&s, SIM_A, S(PROTECTED_P));
+		expect_state(&s, SIM_B, S(PROTECTED_B));
+		head = sim_guest(&s, SIM_B)->head;
+		sim_run(&s, 100);
+		assert_true(sim_guest(&s, SIM_B)->head > head);
+		sim_exit(&s);
+	}
+}
+
+static void test_both_daemons_restart(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_daemon_kill(&s, SIM_A);
+	sim_daemon_kill(&s, SIM_B);
+	sim_run(&s, 10000);
+	sim_daemon_start(&s, SIM_B);
+	sim_daemon_start(&s, SIM_A);
+	sim_run(&s, 2000);
+	expect_state(&s, SIM_A, S(PROTECTED_P));
+	expect_state(&s, SIM_B, S(PROTECTED_B));
+	sim_exit(&s);
+}
+
+static void test_daemon_stays_away(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_daemon_kill(&s, SIM_A);
+	wait_state(&s, SIM_B, S(SOLO), FAILOVER_MS);
+	sim_daemon_start(&s, SIM_A);
+	wait_state(&s, SIM_A, GONE, 5000);
+	expect_state(&s, SIM_B, S(SOLO));
+	sim_exit(&s);
+
+	pair_make(&s);
+	sim_daemon_kill(&s, SIM_B);
+	wait_state(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_daemon_start(&s, SIM_B);
+	wait_state(&s, SIM_B, GONE, 5000);
+	expect_state(&s, SIM_A, S(SOLO));
+	sim_exit(&s);
+}
+
+/* The daemon of the backup dies, and then its primary's host. */
+static void test_backup_daemon_then_primary(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_daemon_kill(&s, SIM_B);
+	sim_run(&s, 300);
+	sim_host_kill(&s, SIM_A);
+	sim_run(&s, 300);
+	sim_daemon_start(&s, SIM_B);
+	wait_state(&s, SIM_B, S(SOLO), 6000);
+	sim_exit(&s);
+}
+
+static void test_frozen_host(void **state)
+{
+	struct sim s;
+	int host;
+
+	(void)state;
+	for (host = 0; host < SIM_HOSTS; host++) {
+		pair_make(&s);
+		sim_host_freeze(&s, host, 6000);
+		wait_state(&s, host == SIM_A ? SIM_B : SIM_A, S(SOLO), FAILOVER_MS);
+		sim_run(&s, 8000);
+		expect_state(&s, host, GONE);
+		sim_exit(&s);
+	}
+}
+
+static void test_short_freeze_is_forgiven(void **state)
+{
+	struct sim s;
+	int host;
+
+	(void)state;
+	for (host = 0; host < SIM_HOSTS; host++) {
+		pair_make(&s);
+		sim_host_freeze(&s, host, 700);
+		sim_run(&s, 4000);
+		expect_state(&s, SIM_A, S(PROTECTED_P));
+		expect_state(&s, SIM_B, S(PROTECTED_B));
+		sim_exit(&s);
+	}
+}
+
+static void test_divergence(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_guest(&s, SIM_B)->diverge_at = sim_guest(&s, SIM_B)->tail + 1000;
+	wait_state(&s, SIM_A, S(SOLO), 200);
+	wait_state(&s, SIM_B, GONE, 3000);
+	assert_true(s.alarms > 0);
+	sim_exit(&s);
+}
+
+/* A twin that differs in what it has not executed yet never claims. */
+static void test_divergence_in_the_backlog(void **state)
+{
+	struct sim s;
+	struct sim_guest *twin;
+
+	(void)state;
+	pair_make(&s);
+	twin = sim_guest(&s, SIM_B);
+	twin->rate = 10;
+	sim_run(&s, 1000);
+	twin->diverge_at = twin->tail + 20000;
+	assert_true(twin->diverge_at < twin->head);
+	sim_host_kill(&s, SIM_A);
+	sim_run(&s, 20000);
+	expect_state(&s, SIM_B, S(DIVERGED));
+	assert_false(s.store.gen[2].won);
+	sim_exit(&s);
+}
+
+static void test_slow_twin_drains_before_it_claims(void **state)
+{
+	struct sim s;
+	struct sim_guest *twin;
+	uint64_t head;
+
+	(void)state;
+	pair_make(&s);
+	twin = sim_guest(&s, SIM_B);
+	twin->rate = 50;
+	sim_run(&s, 2000);
+	sim_host_kill(&s, SIM_A);
+	wait_state(&s, SIM_B, S(CONTEST_B), FAILOVER_MS);
+	head = twin->head;
+	assert_true(twin->tail + 10000 < head);
+	sim_run(&s, 50);
+	assert_false(s.store.gen[2].won);
+	wait_state(&s, SIM_B, S(SOLO), 20000);
+	assert_true(twin->base == head);
+	sim_exit(&s);
+}
+
+static void test_full_log_of_the_twin(void **state)
+{
+	struct sim s;
+	struct sim_guest *twin;
+
+	(void)state;
+	pair_make(&s);
+	twin = sim_guest(&s, SIM_B);
+	twin->room = 8192;
+	twin->rate = 150;
+	sim_run(&s, 20000);
+	expect_state(&s, SIM_A, S(PROTECTED_P));
+	expect_state(&s, SIM_B, S(PROTECTED_B));
+	/* it follows at its own speed, without loss */
+	assert_true(twin->tail > 20000 * 140);
+	sim_exit(&s);
+}
+
+static void test_poweroff(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_poweroff(&s, SIM_A);
+	wait_state(&s, SIM_A, GONE, 1000);
+	wait_state(&s, SIM_B, GONE, 1000);
+	assert_true(s.store.gen[2].closed);
+	assert_false(s.store.gen[2].won);
+	/* and it starts again without force */
+	sim_attach(&s, SIM_A, false);
+	sim_attach(&s, SIM_B, true);
+	wait_state(&s, SIM_A, S(PROTECTED_P), 4000);
+	assert_int_equal(sim_guest(&s, SIM_A)->info.generation, 4);
+	sim_exit(&s);
+}
+
+static void test_poweroff_alone(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_host_kill(&s, SIM_B);
+	wait_state(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_poweroff(&s, SIM_A);
+	wait_state(&s, SIM_A, GONE, 1000);
+	assert_true(s.store.gen[2].closed);
+	sim_exit(&s);
+}
+
+/* The primary closes the generation and is gone before it can say so. */
+static void test_poweroff_unheard(void **state)
+{
+	struct sim s;
+	unsigned int i;
+
+	(void)state;
+	pair_make(&s);
+	sim_poweroff(&s, SIM_A);
+	for (i = 0; i < 1000 && !s.store.gen[2].closed; i++)
+		sim_run(&s, 1);
+	assert_true(s.store.gen[2].closed);
+	sim_host_kill(&s, SIM_A);
+	sim_cut(&s, true);
+	wait_state(&s, SIM_B, GONE, 8000);
+	assert_false(s.store.gen[2].won);
+	sim_exit(&s);
+}
+
+/* Power-off with a backup that is lost before it acknowledged it. */
+static void test_poweroff_and_backup_lost(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_host_kill(&s, SIM_B);
+	sim_poweroff(&s, SIM_A);
+	wait_state(&s, SIM_A, GONE, 5000);
+	assert_true(s.store.gen[2].closed);
+	sim_exit(&s);
+}
+
+static void test_cold_start_after_crash(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_host_kill(&s, SIM_A);
+	sim_host_kill(&s, SIM_B);
+	sim_host_boot(&s, SIM_A);
+	sim_attach(&s, SIM_A, false);
+	sim_run(&s, 10000);
+	expect_state(&s, SIM_A, S(FREE));
+	assert_string_equal(s.last_alarm, "guest.refused");
+	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "nobody"), -ENOENT);
+	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), 0);
+	wait_state(&s, SIM_A, S(SOLO), 1000);
+	assert_true(s.store.gen[3].record.forced);
+	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), -EBUSY);
+	/* whoever was in generation 2 can't come back */
+	assert_true(s.store.gen[2].won);
+	sim_exit(&s);
+}
+
+static void test_backup_reboots_quickly(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_host_kill(&s, SIM_B);
+	sim_run(&s, 300);
+	sim_host_boot(&s, SIM_B);
+	sim_attach(&s, SIM_B, true);
+	sim_run(&s, 200);
+	/* an empty instance under the same node's name is not the backup */
+	wait_state(&s, SIM_A, S(SOLO), 600);
+	sim_run(&s, 3000);
+	expect_state(&s, SIM_B, S(FREE));
+	sim_exit(&s);
+}
+
+static void test_backup_replaced_before_start(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 5);
+	sim_attach(&s, SIM_A, false);
+	sim_attach(&s, SIM_B, true);
+	while (!s.store.gen[2].open)
+		sim_run(&s, 1);
+	sim_vmm_kill(&s, SIM_B);
+	sim_run(&s, 500);
+	expect_state(&s, SIM_A, S(SOLO));
+	/* generation 2 names a dead backup: it is won, and 3 is formed */
+	sim_attach(&s, SIM_B, true);
+	wait_state(&s, SIM_A, S(PROTECTED_P), 4000);
+	assert_true(s.store.gen[2].won);
+	assert_int_equal(sim_guest(&s, SIM_A)->info.generation, 3);
+	sim_exit(&s);
+}
+
+static void test_two_arbiters(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 6);
+	s.host[SIM_B].store = &s.other_store;
+	sim_attach(&s, SIM_A, false);
+	sim_attach(&s, SIM_B, true);
+	sim_run(&s, 60000);
+	assert_true(sim_state(&s, SIM_A) == S(SOLO) || sim_state(&s, SIM_A) == S(SYNC_SRC));
+	assert_true(sim_state(&s, SIM_B) == S(FREE) || sim_state(&s, SIM_B) == S(SYNC_DST));
+	assert_true(s.alarms > 0);
+	sim_exit(&s);
+}
+
+/* A store that was restored knows nothing of what was opened: claims fail. */
+static void test_restored_arbiter(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	s.host[SIM_A].store = &s.other_store;
+	s.host[SIM_B].store = &s.other_store;
+	sim_host_kill(&s, SIM_A);
+	sim_run(&s, 10000);
+	expect_state(&s, SIM_B, S(CONTEST_B));
+	sim_exit(&s);
+}
+
+static void test_no_arbiter_no_start(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 7);
+	s.host[SIM_A].arbiter_reachable = false;
+	sim_attach(&s, SIM_A, false);
+	sim_run(&s, 10000);
+	expect_state(&s, SIM_A, S(FREE));
+	assert_true(s.alarms > 0);
+	s.host[SIM_A].arbiter_reachable = true;
+	wait_state(&s, SIM_A, S(SOLO), 5000);
+	sim_exit(&s);
+}
+
+/* The VMM does not end when it is told to: it is killed. */
+static void test_halted_vmm_is_killed(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_guest(&s, SIM_B)->vmm_dead = true;	/* its VMM hangs */
+	sim_guest(&s, SIM_B)->diverge_at = 1;
+	wait_state(&s, SIM_B, S(HALTED), 3000);
+	sim_run(&s, 3000);
+	expect_state(&s, SIM_B, S(HALTED));
+	wait_state(&s, SIM_B, GONE, 4000);
+	sim_exit(&s);
+}
+
+static void test_status(void **state)
+{
+	struct json_object *o, *guests, *g, *v;
+	struct sim s;
+
+	(void)state;
+	pair_make(&s);
+	sim_run(&s, 3000);
+	o = lockstep_core_status(&s.host[SIM_A].core);
+	assert_non_null(o);
+	assert_true(json_object_object_get_ex(o, "guests", &guests));
+	assert_int_equal(json_object_array_length(guests), 1);
+	g = json_object_array_get_idx(guests, 0);
+	assert_true(json_object_object_get_ex(g, "state", &v));
+	assert_string_equal(json_object_get_string(v), "protected-primary");
+	assert_true(json_object_object_get_ex(g, "peer_node", &v));
+	assert_string_equal(json_object_get_string(v), "b");
+	assert_true(json_object_object_get_ex(g, "log_bps", &v));
+	/* 200 bytes a millisecond */
+	assert_in_range(json_object_get_int64(v), 1500000, 1700000);
+	json_object_put(o);
+	sim_exit(&s);
+}
+
+/* --- random histories ----------------------------------------------------- */
+
+static void misfortune(struct sim *s)
+{
+	int host = (int)(sim_rand(s) % SIM_HOSTS);
+
+	switch (sim_rand(s) % 12) {
+	case 0:
+		sim_cut(s, true);
+		break;
+	case 1:
+		s->cut[host] = true;
+		break;
+	case 2:
+		sim_link_reset(s);
+		break;
+	case 3:
+		sim_host_freeze(s, host, (unsigned int)(sim_rand(s) % 5000));
+		break;
+	case 4:
+		sim_daemon_kill(s, host);
+		break;
+	case 5:
+		s->host[host].arbiter_reachable = false;
+		break;
+	case 6:
+		s->host[host].arbiter_lost_reply = true;
+		break;
+	case 7:
+		if (sim_rand(s) % 4 == 0)
+			sim_host_kill(s, host);
+		break;
+	case 8:
+		if (sim_guest(s, host) && sim_rand(s) % 4 == 0)
+			sim_vmm_kill(s, host);
+		break;
+	case 9:
+		if (sim_guest(s, SIM_B))
+			sim_guest(s, SIM_B)->rate = 20 + sim_rand(s) % 400;
+		break;
+	case 10:
+		if (sim_rand(s) % 8 == 0 && sim_state(s, SIM_A) == S(PROTECTED_P))
+			sim_poweroff(s, SIM_A);
+		break;
+	default:
+		if (sim_rand(s) % 8 == 0 && sim_guest(s, SIM_B))
+			sim_guest(s, SIM_B)->diverge_at = 1 + sim_rand(s) % (1 << 20);
+		break;
+	}
+}
+
+static void repair(struct sim *s)
+{
+	int i;
+
+	sim_cut(s, false);
+	for (i = 0; i < SIM_HOSTS; i++) {
+		s->host[i].arbiter_reachable = true;
+		s->host[i].arbiter_lost_reply = false;
+		sim_daemon_start(s, i);
+	}
+}
+
+/* With everything mended, nobody may be left hanging in between. */
+static void expect_settled(struct sim *s, uint64_t seed)
+{
+	int i;
+
+	for (i = 0; i < SIM_HOSTS; i++) {
+		switch (sim_state(s, i)) {
+		case GONE:
+		case S(FREE):
+		case S(SOLO):
+		case S(SYNC_SRC):
+		case S(SYNC_DST):
+		case S(PROTECTED_P):
+		case S(PROTECTED_B):
+			break;
+		case S(DIVERGED):
+			/* its primary is gone for good: nobody will win, an operator decides */
+			if (!s->store.gen[sim_guest(s, i)->info.generation].won)
+				break;
+			/* fallthrough */
+		default:
+			fail_msg("LOCKSTEP_SEED=%" PRIu64 ": host %c stays %s", seed, 'a' + i,
+				 name_of(sim_state(s, i)));
+		}
+	}
+	if ((sim_state(s, SIM_A) == S(PROTECTED_P)) != (sim_state(s, SIM_B) == S(PROTECTED_B)))
+		fail_msg("LOCKSTEP_SEED=%" PRIu64 ": half a pair: %s and %s", seed,
+			 name_of(sim_state(s, SIM_A)), name_of(sim_state(s, SIM_B)));
+}
+
+static void history(uint64_t seed)
+{
+	struct sim s;
+	int i, n;
+
+	sim_init(&s, seed);
+	sim_attach(&s, SIM_A, false);
+	sim_run(&s, (unsigned int)(sim_rand(&s) % 300));
+	sim_attach(&s, SIM_B, true);
+	sim_run(&s, (unsigned int)(sim_rand(&s) % 1500));
+	n = 1 + (int)(sim_rand(&s) % 8);
+	for (i = 0; i < n; i++) {
+		misfortune(&s);
+		sim_run(&s, (unsigned int)(sim_rand(&s) % 2500));
+		if (sim_rand(&s) % 3 == 0)
+			repair(&s);
+	}
+	repair(&s);
+	sim_run(&s, 40000);
+	expect_settled(&s, seed);
+	sim_exit(&s);
+}
+
+static void test_random_histories(void **state)
+{
+	const char *one = getenv("LOCKSTEP_SEED"), *many = getenv("LOCKSTEP_HISTORIES");
+	uint64_t n = many ? strtoull(many, NULL, 0) : 150, i;
+
+	(void)state;
+	if (one) {
+		history(strtoull(one, NULL, 0));
+		return;
+	}
+	for (i = 1; i <= n; i++)
+		history(i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pair_primary_first),
+		cmocka_unit_test(test_pair_twin_first),
+		cmocka_unit_test(test_waits_at_the_barrier_alone),
+		cmocka_unit_test(test_primary_host_dies),
+		cmocka_unit_test(test_backup_host_dies),
+		cmocka_unit_test(test_vmm_dies),
+		cmocka_unit_test(test_link_cut),
+		cmocka_unit_test(test_link_cut_one_way),
+		cmocka_unit_test(test_link_cut_arbiter_from_one),
+		cmocka_unit_test(test_link_cut_no_arbiter),
+		cmocka_unit_test(test_claim_reply_lost),
+		cmocka_unit_test(test_link_reset_resumes),
+		cmocka_unit_test(test_daemon_restarts),
+		cmocka_unit_test(test_both_daemons_restart),
+		cmocka_unit_test(test_daemon_stays_away),
+		cmocka_unit_test(test_backup_daemon_then_primary),
+		cmocka_unit_test(test_frozen_host),
+		cmocka_unit_test(test_short_freeze_is_forgiven),
+		cmocka_unit_test(test_divergence),
+		cmocka_unit_test(test_divergence_in_the_backlog),
+		cmocka_unit_test(test_slow_twin_drains_before_it_claims),
+		cmocka_unit_test(test_full_log_of_the_twin),
+		cmocka_unit_test(test_poweroff),
+		cmocka_unit_test(test_poweroff_alone),
+		cmocka_unit_test(test_poweroff_unheard),
+		cmocka_unit_test(test_poweroff_and_backup_lost),
+		cmocka_unit_test(test_cold_start_after_crash),
+		cmocka_unit_test(test_backup_reboots_quickly),
+		cmocka_unit_test(test_backup_replaced_before_start),
+		cmocka_unit_test(test_two_arbiters),
+		cmocka_unit_test(test_restored_arbiter),
+		cmocka_unit_test(test_no_arbiter_no_start),
+		cmocka_unit_test(test_halted_vmm_is_killed),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_random_histories),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("lockstepd failover", tests, NULL, NULL);
+}
