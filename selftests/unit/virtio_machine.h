@@ -73,6 +73,7 @@ const uint8_t *machine_output(const struct vmm *m, uint32_t stream, size_t numbe
 
 /* Inputs a primary has logged. */
 size_t machine_inputs(const struct vmm *m);
+size_t machine_inputs_of(const struct vmm *m, enum vmm_unit unit);
 
 /* The last announcement of room of a stream. */
 uint32_t machine_room(const struct vmm *m, uint32_t stream);
@@ -85,6 +86,10 @@ void machine_assert_equal(struct vmm *a, struct vmm *b);
 
 /* Load the state of all devices of @from into @to, and its memory. */
 int machine_load(struct vmm *to, struct vmm *from);
+
+/* The state of all devices, as bytes to be freed; and back. Load returns 0 or -errno. */
+uint8_t *machine_state(struct vmm *m, size_t *len);
+int machine_load_state(struct vmm *m, const uint8_t *bytes, size_t len);
 
 /* Make the next @count transfers of this kind on the file fail with @error. */
 enum machine_io { MACHINE_READ, MACHINE_WRITE };
