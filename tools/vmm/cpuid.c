@@ -16,7 +16,7 @@
  *                       (kvmclock reads the host's clock from memory); SMM
  *   hosts differ        IBRS, STIBP, SSBD and other speculation controls: the
  *                       guest falls back to what works without them; PCID,
- *                       INVPCID, UMIP, LA57, SHA, BMI, MOVBE, CLFLUSHOPT, ...
+ *                       INVPCID, PREFETCHW, UMIP, LA57, SHA, BMI, MOVBE, CLFLUSHOPT, ...
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -70,7 +70,6 @@ static const struct bit bits[] = {
 	{ 7, EBX, 9, "erms", "string moves of the kernel: deterministic, faster" },
 	{ 7, EBX, 20, "smap", "protects the guest's kernel" },
 	{ 0x80000001, ECX, 0, "lahf_lm", "x86-64-v2" },
-	{ 0x80000001, ECX, 8, "3dnowprefetch", "PREFETCHW: no effect on the state" },
 	{ 0x80000001, EDX, 11, "syscall", "x86-64 baseline" },
 	{ 0x80000001, EDX, 20, "nx", "x86-64 baseline" },
 	{ 0x80000001, EDX, 26, "pdpe1gb", "the kernel's direct map" },
