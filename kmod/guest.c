@@ -18,6 +18,8 @@
 DEFINE_MUTEX(lockstep_guests_lock);
 LIST_HEAD(lockstep_guests);
 static u32 next_id = 1;
+/* Outermost: one attach or end of a detach at a time, so that names are unique. */
+static DEFINE_MUTEX(attach_lock);
 
 static struct lockstep_guest *find_locked(u32 id, const char *name)
 {
@@ -195,6 +197,7 @@ static struct lockstep_guest *guest_new(const struct lockstep_attach *attach)
 	ret = memory_get(guest, attach->log_size);
 	if (ret)
 		goto err_free;
+	lockstep_sysfs_guest_init(guest);
 	return guest;
 
 err_free:
@@ -231,21 +234,24 @@ static void vcpu_unhook(struct lockstep_guest *guest)
 	lockstep_hook_del(&guest->lv);
 	lockstep_arch_vcpu_detach(&guest->lv);
 	mutex_unlock(&vcpu->mutex);
-	synchronize_rcu();
 }
 
-static int list_insert(struct lockstep_guest *guest)
+static void list_insert(struct lockstep_guest *guest)
 {
-	int ret = -EEXIST;
+	mutex_lock(&lockstep_guests_lock);
+	guest->id = next_id++;
+	list_add_tail(&guest->node, &lockstep_guests);
+	mutex_unlock(&lockstep_guests_lock);
+}
+
+static bool name_taken(const char *name)
+{
+	struct lockstep_guest *guest;
 
 	mutex_lock(&lockstep_guests_lock);
-	if (!find_locked(0, guest->name)) {
-		guest->id = next_id++;
-		list_add_tail(&guest->node, &lockstep_guests);
-		ret = 0;
-	}
+	guest = find_locked(0, name);
 	mutex_unlock(&lockstep_guests_lock);
-	return ret;
+	return guest;
 }
 
 static void list_remove(struct lockstep_guest *guest)
@@ -253,6 +259,54 @@ static void list_remove(struct lockstep_guest *guest)
 	mutex_lock(&lockstep_guests_lock);
 	list_del_init(&guest->node);
 	mutex_unlock(&lockstep_guests_lock);
+}
+
+/* Take down what attach built, from sysfs on; nobody can find the guest any more. */
+static void guest_unwind(struct lockstep_guest *guest)
+{
+	lockstep_sysfs_guest_del(guest);	/* first: its files reach the gate */
+	lockstep_gate_exit(&guest->gate);
+	lockstep_guest_put(guest);
+}
+
+static int guest_build(struct lockstep_guest *guest, const struct lockstep_attach *attach)
+{
+	int ret;
+
+	if (attach->output_dev[0]) {
+		ret = lockstep_gate_attach(&guest->gate, attach->output_dev,
+					   current->nsproxy->net_ns);
+		if (ret)
+			return ret;
+	}
+	ret = lockstep_sender_start(guest);
+	if (ret)
+		return ret;
+	ret = vcpu_hook(guest);
+	if (ret)
+		lockstep_sender_stop(guest);
+	return ret;
+}
+
+static int attach_locked(struct lockstep_guest *guest, const struct lockstep_attach *attach)
+{
+	int ret;
+
+	lockdep_assert_held(&attach_lock);
+	if (name_taken(guest->name)) {
+		lockstep_guest_put(guest);
+		return -EEXIST;
+	}
+	lockstep_gate_init(&guest->gate, &gate_ops, guest);
+	ret = lockstep_sysfs_guest_add(guest);
+	if (!ret)
+		ret = guest_build(guest, attach);
+	if (ret) {
+		guest_unwind(guest);
+		return ret;
+	}
+	list_insert(guest);	/* last: whoever finds it finds it whole */
+	return 0;
 }
 
 /**
@@ -274,25 +328,11 @@ struct lockstep_guest *lockstep_guest_attach(struct lockstep_attach *attach)
 	guest = guest_new(attach);
 	if (IS_ERR(guest))
 		return guest;
-	lockstep_gate_init(&guest->gate, &gate_ops, guest);
-	ret = list_insert(guest);
+	mutex_lock(&attach_lock);
+	ret = attach_locked(guest, attach);
+	mutex_unlock(&attach_lock);
 	if (ret)
-		goto err_gate;
-	ret = lockstep_sysfs_guest_add(guest);
-	if (ret)
-		goto err_list;
-	if (attach->output_dev[0]) {
-		ret = lockstep_gate_attach(&guest->gate, attach->output_dev,
-					   current->nsproxy->net_ns);
-		if (ret)
-			goto err_sysfs;
-	}
-	ret = lockstep_sender_start(guest);
-	if (ret)
-		goto err_sysfs;
-	ret = vcpu_hook(guest);
-	if (ret)
-		goto err_sender;
+		return ERR_PTR(ret);
 
 	memcpy(attach->instance, guest->instance, sizeof(attach->instance));
 	attach->id = guest->id;
@@ -302,20 +342,6 @@ struct lockstep_guest *lockstep_guest_attach(struct lockstep_attach *attach)
 				    LOCKSTEP_FLAG_NEW);
 	mutex_unlock(&guest->lock);
 	return guest;
-
-err_sender:
-	lockstep_sender_stop(guest);
-err_sysfs:
-	lockstep_sysfs_guest_del(guest);
-err_list:
-	list_remove(guest);
-	lockstep_gate_exit(&guest->gate);
-	lockstep_guest_put(guest);
-	return ERR_PTR(ret);
-err_gate:
-	lockstep_gate_exit(&guest->gate);
-	guest_free(guest);
-	return ERR_PTR(ret);
 }
 
 /**
@@ -338,10 +364,10 @@ void lockstep_guest_detach(struct lockstep_guest *guest)
 	mutex_unlock(&guest->lock);
 
 	vcpu_unhook(guest);
-	list_remove(guest);
 	cancel_delayed_work_sync(&guest->watch);
 	lockstep_sender_stop(guest);
-	lockstep_sysfs_guest_del(guest);	/* first: its files reach the gate */
-	lockstep_gate_exit(&guest->gate);
-	lockstep_guest_put(guest);
+	mutex_lock(&attach_lock);	/* the name is free when all of it is gone */
+	list_remove(guest);
+	guest_unwind(guest);
+	mutex_unlock(&attach_lock);
 }

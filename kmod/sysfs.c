@@ -207,20 +207,23 @@ static ssize_t output_device_get(struct lockstep_guest *guest, char *buf)
 /* Only before the guest has run: a gate that moves could let a frame by. */
 static ssize_t output_device_set(struct lockstep_guest *guest, const char *buf, size_t len)
 {
-	char name[IFNAMSIZ];
+	struct net *net = current->nsproxy->net_ns;
+	char name[IFNAMSIZ], old[IFNAMSIZ];
 	int ret = -EBUSY;
 
 	if (len >= sizeof(name))
 		return -EINVAL;
 	strscpy(name, buf, sizeof(name));
 	mutex_lock(&guest->lock);
-	if (!guest->dead && !guest->started && guest->state == LOCKSTEP_STATE_FREE)
-		ret = 0;
+	if (!guest->dead && !guest->started && guest->state == LOCKSTEP_STATE_FREE) {
+		bool had = lockstep_gate_name_get(&guest->gate, old);
+
+		lockstep_gate_detach(&guest->gate);
+		ret = lockstep_gate_attach(&guest->gate, strim(name), net);
+		if (ret && had && lockstep_gate_attach(&guest->gate, old, net))
+			pr_warn("lockstep: %s: output device %s is lost\n", guest->name, old);
+	}
 	mutex_unlock(&guest->lock);
-	if (ret)
-		return ret;
-	lockstep_gate_detach(&guest->gate);
-	ret = lockstep_gate_attach(&guest->gate, strim(name), current->nsproxy->net_ns);
 	return ret ?: len;
 }
 GUEST_RW(output_device);
@@ -253,8 +256,9 @@ void lockstep_guest_stats_get(struct lockstep_guest *guest, u64 *values)
 {
 	const struct lockstep_guest_stats *stats = &guest->stats;
 	u64 head = READ_ONCE(guest->log.head), tail = READ_ONCE(guest->log.tail);
-	bool twin = lockstep_state_rule(READ_ONCE(guest->state))->vcpu == LOCKSTEP_VCPU_REPLAY;
-	u64 executed = twin ? tail : guest->executed;
+	bool twin = guest->flags & LOCKSTEP_FLAG_TWIN && !guest->told_live;
+	bool logs = lockstep_state_rule(READ_ONCE(guest->state))->logs;
+	u64 executed = twin ? tail : logs ? guest->executed : head;
 	struct lockstep_gate_stats gate;
 
 	lockstep_gate_stats_get(&guest->gate, &gate);
@@ -275,7 +279,7 @@ void lockstep_guest_stats_get(struct lockstep_guest *guest, u64 *values)
 	values[LOCKSTEP_S_ACKS] = stats->acks;
 	values[LOCKSTEP_S_LOG_FULL] = stats->log_full;
 	values[LOCKSTEP_S_LAG_BYTES] = head - min(head, executed);
-	values[LOCKSTEP_S_LAG_NS] = stats->lag_ns;
+	values[LOCKSTEP_S_LAG_NS] = logs ? stats->lag_ns : 0;
 	values[LOCKSTEP_S_LAG_MAX_NS] = stats->lag_max_ns;
 	values[LOCKSTEP_S_THROTTLE_NS] = stats->throttle_ns;
 	values[LOCKSTEP_S_CLOCK] = lockstep_clock_peek(&guest->clock);
@@ -368,14 +372,23 @@ static struct kobj_type guest_type = {
 };
 
 /**
+ * lockstep_sysfs_guest_init - start the guest's reference count at 1
+ * @guest: whole enough for lockstep_guest_release()
+ */
+void lockstep_sysfs_guest_init(struct lockstep_guest *guest)
+{
+	kobject_init(&guest->kobj, &guest_type);
+}
+
+/**
  * lockstep_sysfs_guest_add - make a guest's folder
- * @guest: its kobject is initialised here in any case: a reference is held
+ * @guest: its name is not in use
  *
  * Returns 0 or -errno.
  */
 int lockstep_sysfs_guest_add(struct lockstep_guest *guest)
 {
-	return kobject_init_and_add(&guest->kobj, &guest_type, root, "%s", guest->name);
+	return kobject_add(&guest->kobj, root, "%s", guest->name);
 }
 
 /**
