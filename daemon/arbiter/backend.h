@@ -186,7 +186,7 @@ struct lockstep_arbiter_ops {
 /**
  * lockstep_arbiter_tcp_create() - use a lockstep-arbiter
  * @t: transport to dial with; outlives the back end
- * @node: name in the arbiter's certificate
+ * @node: name in the arbiter's certificate; NULL: any node of the cluster
  * @address: where it listens
  * @out: receives the back end; freed with (*out)->ops->destroy(*out)
  *

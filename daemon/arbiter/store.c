@@ -1,0 +1,700 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The arbiter's store: records, and the rules by which they are made. */
+#include "arbiter/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/journal.h"
+#include "common/bytes.h"
+#include "common/json.h"
+#include "common/log.h"
+
+/* The journal is written anew at start when so much of it is of no use. */
+#define REWRITE_MIN	1024	/* records */
+
+/* Generations of a guest below @floor were pruned. */
+struct floor {
+	struct lockstep_uuid vm;
+	uint64_t floor;
+};
+
+/**
+ * struct lockstep_store - a store
+ * @journal: what is on disk
+ * @uuid: the store's
+ * @has_uuid: the journal has told it
+ * @records: sorted by guest, generation, kind
+ * @count: how many
+ * @size: room
+ * @floors: sorted by guest
+ * @nfloors: how many
+ * @floors_size: room
+ */
+struct lockstep_store {
+	struct lockstep_journal journal;
+	struct lockstep_uuid uuid;
+	bool has_uuid;
+	struct lockstep_store_record *records;
+	size_t count;
+	size_t size;
+	struct floor *floors;
+	size_t nfloors;
+	size_t floors_size;
+};
+
+/* --- tables -------------------------------------------------------------- */
+
+static int compare_keys(const struct lockstep_arbiter_key *a, const struct lockstep_arbiter_key *b)
+{
+	int c = memcmp(a->vm.b, b->vm.b, sizeof(a->vm.b));
+
+	if (c)
+		return c;
+	if (a->generation != b->generation)
+		return a->generation < b->generation ? -1 : 1;
+	return (int)a->kind - (int)b->kind;
+}
+
+/* Index of the first record that is not below a key. */
+static size_t lower_bound(const struct lockstep_store *s, const struct lockstep_arbiter_key *key)
+{
+	size_t lo = 0, hi = s->count, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (compare_keys(&s->records[mid].key, key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static const struct lockstep_store_record *find(const struct lockstep_store *s,
+						const struct lockstep_uuid *vm, uint64_t generation,
+						enum lockstep_record_kind kind)
+{
+	struct lockstep_arbiter_key key = { .vm = *vm, .generation = generation, .kind = kind };
+	size_t i = lower_bound(s, &key);
+
+	if (i == s->count || compare_keys(&s->records[i].key, &key))
+		return NULL;
+	return &s->records[i];
+}
+
+/* Room for one more element of an array. */
+static int grow(void **array, size_t *size, size_t count, size_t element)
+{
+	size_t want;
+	void *p;
+
+	if (count < *size)
+		return 0;
+	want = *size ? *size * 2 : 64;
+	p = reallocarray(*array, want, element);
+	if (!p)
+		return -ENOMEM;
+	*array = p;
+	*size = want;
+	return 0;
+}
+
+/* Memory is had by reserve() before the journal is written; this can't fail. */
+static void insert(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
+		   const void *value, size_t len)
+{
+	size_t i = lower_bound(s, key);
+
+	memmove(&s->records[i + 1], &s->records[i], (s->count - i) * sizeof(s->records[0]));
+	s->records[i].key = *key;
+	s->records[i].len = (uint16_t)len;
+	memcpy(s->records[i].value, value, len);
+	s->count++;
+}
+
+static int reserve(struct lockstep_store *s)
+{
+	/* A forced open makes two records. */
+	return grow((void **)&s->records, &s->size, s->count + 1, sizeof(s->records[0]));
+}
+
+static size_t floor_index(const struct lockstep_store *s, const struct lockstep_uuid *vm)
+{
+	size_t lo = 0, hi = s->nfloors, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (memcmp(s->floors[mid].vm.b, vm->b, sizeof(vm->b)) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static uint64_t floor_of(const struct lockstep_store *s, const struct lockstep_uuid *vm)
+{
+	size_t i = floor_index(s, vm);
+
+	if (i == s->nfloors || !lockstep_uuid_equal(&s->floors[i].vm, vm))
+		return 0;
+	return s->floors[i].floor;
+}
+
+static int reserve_floor(struct lockstep_store *s)
+{
+	return grow((void **)&s->floors, &s->floors_size, s->nfloors, sizeof(s->floors[0]));
+}
+
+static void set_floor(struct lockstep_store *s, const struct lockstep_uuid *vm, uint64_t below)
+{
+	struct lockstep_arbiter_key from = { .vm = *vm }, to = { .vm = *vm, .generation = below };
+	size_t i = floor_index(s, vm), first, last;
+
+	if (i == s->nfloors || !lockstep_uuid_equal(&s->floors[i].vm, vm)) {
+		memmove(&s->floors[i + 1], &s->floors[i], (s->nfloors - i) * sizeof(s->floors[0]));
+		s->floors[i].vm = *vm;
+		s->nfloors++;
+	}
+	s->floors[i].floor = below;
+	first = lower_bound(s, &from);
+	last = lower_bound(s, &to);
+	memmove(&s->records[first], &s->records[last], (s->count - last) * sizeof(s->records[0]));
+	s->count -= last - first;
+}
+
+/* Newest generation that was opened, 0 for an unknown guest. */
+static uint64_t newest_of(const struct lockstep_store *s, const struct lockstep_uuid *vm)
+{
+	struct lockstep_arbiter_key end = { .vm = *vm, .generation = UINT64_MAX, .kind = 255 };
+	size_t i = lower_bound(s, &end);
+
+	while (i-- && lockstep_uuid_equal(&s->records[i].key.vm, vm)) {
+		if (s->records[i].key.kind == LOCKSTEP_RECORD_OPEN)
+			return s->records[i].key.generation;
+	}
+	return 0;
+}
+
+/* --- journal ------------------------------------------------------------- */
+
+static void put_record(struct lockstep_journal_record *rec, const struct lockstep_arbiter_key *key,
+		       const void *value, size_t len)
+{
+	memset(rec, 0, sizeof(*rec));
+	rec->type = LOCKSTEP_JOURNAL_PUT;
+	lockstep_arbiter_key_format(key, rec->key);
+	memcpy(rec->value, value, len);
+	rec->len = len;
+}
+
+static void uuid_record(struct lockstep_journal_record *rec, const struct lockstep_uuid *uuid)
+{
+	memset(rec, 0, sizeof(*rec));
+	rec->type = LOCKSTEP_JOURNAL_STORE;
+	memcpy(rec->value, uuid->b, sizeof(uuid->b));
+	rec->len = sizeof(uuid->b);
+}
+
+static void prune_record(struct lockstep_journal_record *rec, const struct lockstep_uuid *vm,
+			 uint64_t below)
+{
+	char text[LOCKSTEP_UUID_STRLEN + 1];
+	struct lockstep_writer w;
+
+	memset(rec, 0, sizeof(*rec));
+	rec->type = LOCKSTEP_JOURNAL_PRUNE;
+	snprintf(rec->key, sizeof(rec->key), "vm/%s", lockstep_uuid_format(vm, text));
+	lockstep_writer_init(&w, rec->value, sizeof(rec->value));
+	lockstep_write_u64(&w, below);
+	rec->len = w.len;
+}
+
+static int replay_put(struct lockstep_store *s, const struct lockstep_journal_record *rec)
+{
+	struct lockstep_arbiter_key key;
+	int err;
+
+	if (lockstep_arbiter_key_parse(rec->key, &key) ||
+	    find(s, &key.vm, key.generation, key.kind) ||
+	    key.generation < floor_of(s, &key.vm))
+		return -EUCLEAN;
+	err = reserve(s);
+	if (!err)
+		insert(s, &key, rec->value, rec->len);
+	return err;
+}
+
+static int replay_prune(struct lockstep_store *s, const struct lockstep_journal_record *rec)
+{
+	struct lockstep_reader r;
+	struct lockstep_uuid vm;
+	uint64_t below;
+	int err;
+
+	lockstep_reader_init(&r, rec->value, rec->len);
+	below = lockstep_read_u64(&r);
+	if (!lockstep_reader_done(&r) || strncmp(rec->key, "vm/", 3) ||
+	    lockstep_uuid_parse(rec->key + 3, &vm) || below <= floor_of(s, &vm))
+		return -EUCLEAN;
+	err = reserve_floor(s);
+	if (!err)
+		set_floor(s, &vm, below);
+	return err;
+}
+
+static int replay(const struct lockstep_journal_record *rec, void *arg)
+{
+	struct lockstep_store *s = arg;
+
+	if (rec->type == LOCKSTEP_JOURNAL_STORE) {
+		if (rec->len != sizeof(s->uuid.b))
+			return -EUCLEAN;
+		memcpy(s->uuid.b, rec->value, sizeof(s->uuid.b));
+		s->has_uuid = true;
+		return 0;
+	}
+	if (!s->has_uuid)
+		return -EUCLEAN;
+	return rec->type == LOCKSTEP_JOURNAL_PUT ? replay_put(s, rec) : replay_prune(s, rec);
+}
+
+/* Leave what was pruned behind. Failure leaves the longer journal, no harm. */
+static void rewrite(struct lockstep_store *s)
+{
+	size_t want = 1 + s->nfloors + s->count, n = 0, i;
+	struct lockstep_journal_record *recs;
+	int err;
+
+	if (s->journal.seq < want + REWRITE_MIN || s->journal.seq < 2 * want)
+		return;
+	recs = calloc(want, sizeof(*recs));
+	if (!recs)
+		return;
+	uuid_record(&recs[n++], &s->uuid);
+	for (i = 0; i < s->nfloors; i++)
+		prune_record(&recs[n++], &s->floors[i].vm, s->floors[i].floor);
+	for (i = 0; i < s->count; i++)
+		put_record(&recs[n++], &s->records[i].key, s->records[i].value,
+			   s->records[i].len);
+	err = lockstep_journal_rewrite(&s->journal, recs, n);
+	if (err)
+		lockstep_warn("journal can't be shortened: %s", strerror(-err));
+	free(recs);
+}
+
+static int mint(struct lockstep_store *s)
+{
+	struct lockstep_journal_record rec;
+	struct lockstep_uuid uuid;
+	int err;
+
+	err = lockstep_uuid_random(&uuid);
+	if (err)
+		return err;
+	uuid_record(&rec, &uuid);
+	err = lockstep_journal_append(&s->journal, &rec, 1);
+	if (!err) {
+		s->uuid = uuid;
+		s->has_uuid = true;
+	}
+	return err;
+}
+
+int lockstep_store_open(const char *dir, struct lockstep_store **out, char *err, size_t errlen)
+{
+	struct lockstep_store *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+	ret = lockstep_journal_open(&s->journal, dir, replay, s, err, errlen);
+	if (ret)
+		goto out_free;
+	if (!s->has_uuid) {
+		ret = mint(s);
+		if (ret) {
+			snprintf(err, errlen, "%s: can't begin a store: %s", dir, strerror(-ret));
+			goto out_free;
+		}
+	}
+	rewrite(s);
+	*out = s;
+	return 0;
+
+out_free:
+	lockstep_store_close(s);
+	return ret;
+}
+
+void lockstep_store_close(struct lockstep_store *s)
+{
+	if (!s)
+		return;
+	if (s->journal.dir)
+		lockstep_journal_close(&s->journal);
+	free(s->records);
+	free(s->floors);
+	free(s);
+}
+
+int lockstep_store_restore(struct lockstep_store *s)
+{
+	return mint(s);
+}
+
+/* --- rules --------------------------------------------------------------- */
+
+static int verdict(struct lockstep_verdict *v, enum lockstep_arbiter_result result,
+		   const struct lockstep_store_record *existing, const char *detail)
+{
+	v->result = result;
+	v->refusal = LOCKSTEP_REFUSAL_NONE;
+	v->existing = existing;
+	v->detail = detail;
+	return 0;
+}
+
+static int refuse(struct lockstep_verdict *v, enum lockstep_arbiter_refusal refusal,
+		  const char *detail)
+{
+	v->result = LOCKSTEP_ARBITER_REFUSED;
+	v->refusal = refusal;
+	v->existing = NULL;
+	v->detail = detail;
+	return 0;
+}
+
+static bool mark_of(const struct lockstep_store_record *rec, struct lockstep_arbiter_mark *m)
+{
+	return rec && !lockstep_arbiter_mark_decode(rec->value, rec->len, m);
+}
+
+/* Make a record durable, then visible. */
+static int put(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
+	       const void *value, size_t len)
+{
+	struct lockstep_journal_record rec;
+	int err;
+
+	err = reserve(s);
+	if (err)
+		return err;
+	put_record(&rec, key, value, len);
+	err = lockstep_journal_append(&s->journal, &rec, 1);
+	if (!err)
+		insert(s, key, value, len);
+	return err;
+}
+
+static bool is_full(const struct lockstep_store *s)
+{
+	return s->count + 2 > LOCKSTEP_STORE_RECORDS_MAX;
+}
+
+/* May generation key->generation be formed by this record? Not forced. */
+static int check_chain(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
+		       const struct lockstep_arbiter_open *o, struct lockstep_verdict *v)
+{
+	uint64_t newest = newest_of(s, &key->vm);
+	struct lockstep_arbiter_mark won;
+
+	if (key->generation != newest + 1)
+		return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
+			      "generation does not follow the newest one known here");
+	if (!newest || find(s, &key->vm, newest, LOCKSTEP_RECORD_CLOSED)) {
+		if (!lockstep_uuid_is_nil(&o->winner))
+			return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
+				      "a winner is named, but none is alive before this generation");
+		return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "");
+	}
+	if (!mark_of(find(s, &key->vm, newest, LOCKSTEP_RECORD_WON), &won))
+		return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
+			      "generation before was neither won nor closed");
+	if (!lockstep_uuid_equal(&won.by.instance, &o->winner) ||
+	    !lockstep_uuid_equal(&won.by.instance, &o->members[0].instance))
+		return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
+			      "not formed by the winner of the generation before");
+	return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "");
+}
+
+/*
+ * An operator's --force. The newest generation known must not be won later by
+ * somebody else; older ones were ended when the next was formed.
+ */
+static int put_forced(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
+		      const struct lockstep_arbiter_open *o, const void *value, size_t len)
+{
+	struct lockstep_arbiter_key won_key = *key;
+	struct lockstep_arbiter_mark won = { .by = o->members[0], .reason = "forced" };
+	struct lockstep_journal_record recs[2];
+	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
+	int n, err;
+
+	won_key.generation = newest_of(s, &key->vm);
+	won_key.kind = LOCKSTEP_RECORD_WON;
+	won.generation = won_key.generation;
+	if (!won_key.generation ||
+	    find(s, &key->vm, won_key.generation, LOCKSTEP_RECORD_WON) ||
+	    find(s, &key->vm, won_key.generation, LOCKSTEP_RECORD_CLOSED))
+		return put(s, key, value, len);
+
+	n = lockstep_arbiter_mark_encode(&won, buf, sizeof(buf));
+	if (n < 0)
+		return n;
+	err = reserve(s);
+	if (err)
+		return err;
+	put_record(&recs[0], &won_key, buf, (size_t)n);
+	put_record(&recs[1], key, value, len);
+	err = lockstep_journal_append(&s->journal, recs, 2);
+	if (err)
+		return err;
+	insert(s, &won_key, buf, (size_t)n);
+	insert(s, key, value, len);
+	return 0;
+}
+
+/* An operator overrode the rules: that has to be found again later. */
+static void report_forced(const char *node, const struct lockstep_arbiter_key *key)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (o) {
+		lockstep_json_add_str(o, "node", node);
+		lockstep_json_add_uuid(o, "vm", &key->vm);
+		lockstep_json_add_u64(o, "generation", key->generation);
+	}
+	lockstep_event_emit("arbiter.forced", o);
+}
+
+static bool names_node(const struct lockstep_arbiter_open *o, const char *node)
+{
+	unsigned int i;
+
+	for (i = 0; i < o->nmembers; i++) {
+		if (!strcmp(o->members[i].node, node))
+			return true;
+	}
+	return false;
+}
+
+static int create_open(struct lockstep_store *s, const char *node,
+		       const struct lockstep_arbiter_key *key, const void *value, size_t len,
+		       struct lockstep_verdict *v)
+{
+	const struct lockstep_store_record *old;
+	struct lockstep_arbiter_open o;
+	int err;
+
+	if (lockstep_arbiter_open_decode(value, len, &o) || o.generation != key->generation)
+		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed open record");
+	if (!names_node(&o, node))
+		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
+			      "a generation is formed by one of its members");
+	old = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_OPEN);
+	if (old && old->len == len && !memcmp(old->value, value, len))
+		return verdict(v, LOCKSTEP_ARBITER_OK, old, "formed before, by this request");
+	if (!lockstep_uuid_equal(&o.store, &s->uuid))
+		return refuse(v, LOCKSTEP_REFUSAL_OTHER_STORE,
+			      "names another store: this one is another arbiter's, or was restored");
+	if (old)
+		return verdict(v, LOCKSTEP_ARBITER_LOST, old, "generation was formed by another");
+	if (key->generation < floor_of(s, &key->vm))
+		return refuse(v, LOCKSTEP_REFUSAL_PRUNED, "generation is long over");
+	if (is_full(s))
+		return refuse(v, LOCKSTEP_REFUSAL_FULL, "store is full: prune old generations");
+	if (o.forced) {
+		if (key->generation <= newest_of(s, &key->vm))
+			return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
+				      "a forced generation must be above every one known");
+		err = put_forced(s, key, &o, value, len);
+		if (!err)
+			report_forced(node, key);
+	} else {
+		check_chain(s, key, &o, v);
+		if (v->result != LOCKSTEP_ARBITER_OK)
+			return 0;
+		err = put(s, key, value, len);
+	}
+	return err ? err : verdict(v, LOCKSTEP_ARBITER_OK, NULL, "formed");
+}
+
+/*
+ * The open record of a mark's generation, if it names who asks exactly.
+ * 0 with v->result OK, or a refusal.
+ */
+static int check_member(struct lockstep_store *s, const char *node,
+			const struct lockstep_arbiter_key *key,
+			const struct lockstep_arbiter_mark *m, struct lockstep_verdict *v)
+{
+	const struct lockstep_store_record *rec;
+	struct lockstep_arbiter_open o;
+	int i;
+
+	if (key->generation < floor_of(s, &key->vm))
+		return refuse(v, LOCKSTEP_REFUSAL_PRUNED, "generation is long over");
+	rec = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_OPEN);
+	if (!rec || lockstep_arbiter_open_decode(rec->value, rec->len, &o))
+		return refuse(v, LOCKSTEP_REFUSAL_NO_OPEN,
+			      "generation was never formed with this store");
+	if (!lockstep_uuid_equal(&o.store, &s->uuid))
+		return refuse(v, LOCKSTEP_REFUSAL_OTHER_STORE,
+			      "generation was formed before this store was restored");
+	i = lockstep_arbiter_open_member(&o, &m->by.instance);
+	if (i < 0 || strcmp(o.members[i].node, m->by.node) ||
+	    !lockstep_uuid_equal(&o.members[i].boot_id, &m->by.boot_id))
+		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
+			      "instance, node and boot are not those of a member");
+	if (strcmp(m->by.node, node))
+		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
+			      "a node can't speak for another one");
+	return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "");
+}
+
+static int create_closed(struct lockstep_store *s, const char *node,
+			 const struct lockstep_arbiter_key *key, const void *value, size_t len,
+			 struct lockstep_verdict *v)
+{
+	const struct lockstep_store_record *old, *won;
+	struct lockstep_arbiter_mark m, other;
+	int err;
+
+	if (lockstep_arbiter_mark_decode(value, len, &m) || m.generation != key->generation)
+		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed closed record");
+	check_member(s, node, key, &m, v);
+	if (v->result != LOCKSTEP_ARBITER_OK)
+		return 0;
+	old = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_CLOSED);
+	if (mark_of(old, &other)) {
+		if (lockstep_uuid_equal(&other.by.instance, &m.by.instance))
+			return verdict(v, LOCKSTEP_ARBITER_OK, old, "closed before");
+		return verdict(v, LOCKSTEP_ARBITER_LOST, old, "closed by the other member");
+	}
+	won = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_WON);
+	if (mark_of(won, &other) && !lockstep_uuid_equal(&other.by.instance, &m.by.instance))
+		return verdict(v, LOCKSTEP_ARBITER_LOST, won, "generation was won by another");
+	if (key->generation != newest_of(s, &key->vm))
+		return refuse(v, LOCKSTEP_REFUSAL_CHAIN, "a newer generation was formed");
+	if (is_full(s))
+		return refuse(v, LOCKSTEP_REFUSAL_FULL, "store is full: prune old generations");
+	err = put(s, key, value, len);
+	return err ? err : verdict(v, LOCKSTEP_ARBITER_OK, NULL, "closed");
+}
+
+int lockstep_store_create(struct lockstep_store *s, const char *node, const char *key,
+			  const void *value, size_t len, struct lockstep_verdict *v)
+{
+	struct lockstep_arbiter_key k;
+
+	if (lockstep_arbiter_key_parse(key, &k))
+		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed key");
+	switch (k.kind) {
+	case LOCKSTEP_RECORD_OPEN:
+		return create_open(s, node, &k, value, len, v);
+	case LOCKSTEP_RECORD_CLOSED:
+		return create_closed(s, node, &k, value, len, v);
+	default:
+		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "a generation is won by CLAIM only");
+	}
+}
+
+int lockstep_store_claim(struct lockstep_store *s, const char *node, const char *key,
+			 const void *value, size_t len, struct lockstep_verdict *v)
+{
+	const struct lockstep_store_record *old;
+	struct lockstep_arbiter_mark m, other;
+	struct lockstep_arbiter_key k;
+	int err;
+
+	if (lockstep_arbiter_key_parse(key, &k) || k.kind != LOCKSTEP_RECORD_WON ||
+	    lockstep_arbiter_mark_decode(value, len, &m) || m.generation != k.generation)
+		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed claim");
+	old = find(s, &k.vm, k.generation, LOCKSTEP_RECORD_WON);
+	if (mark_of(old, &other)) {
+		if (lockstep_uuid_equal(&other.by.instance, &m.by.instance) &&
+		    !strcmp(other.by.node, node))
+			return verdict(v, LOCKSTEP_ARBITER_WON, old, "won before");
+		return verdict(v, LOCKSTEP_ARBITER_LOST, old, "won by another");
+	}
+	check_member(s, node, &k, &m, v);
+	if (v->result != LOCKSTEP_ARBITER_OK)
+		return 0;
+	if (find(s, &k.vm, k.generation, LOCKSTEP_RECORD_CLOSED))
+		return refuse(v, LOCKSTEP_REFUSAL_CLOSED,
+			      "the guest was powered off in this generation");
+	if (is_full(s))
+		return refuse(v, LOCKSTEP_REFUSAL_FULL, "store is full: prune old generations");
+	err = put(s, &k, value, len);
+	return err ? err : verdict(v, LOCKSTEP_ARBITER_WON, NULL, "won");
+}
+
+int lockstep_store_prune(struct lockstep_store *s, const char *node,
+			 const struct lockstep_uuid *vm, uint64_t below,
+			 struct lockstep_verdict *v)
+{
+	uint64_t newest = newest_of(s, vm);
+	const struct lockstep_store_record *rec = find(s, vm, newest, LOCKSTEP_RECORD_OPEN);
+	struct lockstep_journal_record prune;
+	struct lockstep_arbiter_open o;
+	int err;
+
+	if (!rec || lockstep_arbiter_open_decode(rec->value, rec->len, &o))
+		return refuse(v, LOCKSTEP_REFUSAL_NO_OPEN, "guest is not known");
+	if (!names_node(&o, node))
+		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
+			      "only members of the newest generation may prune");
+	if (below > newest - 1)
+		return refuse(v, LOCKSTEP_REFUSAL_KEPT,
+			      "the newest generation and the one before it stay");
+	if (below <= floor_of(s, vm) || below <= 1)
+		return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "nothing to prune");
+	err = reserve_floor(s);
+	if (err)
+		return err;
+	prune_record(&prune, vm, below);
+	err = lockstep_journal_append(&s->journal, &prune, 1);
+	if (err)
+		return err;
+	set_floor(s, vm, below);
+	return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "pruned");
+}
+
+/* --- reading ------------------------------------------------------------- */
+
+const struct lockstep_store_record *lockstep_store_get(struct lockstep_store *s,
+						       const struct lockstep_arbiter_key *key)
+{
+	return find(s, &key->vm, key->generation, key->kind);
+}
+
+const struct lockstep_store_record *lockstep_store_next(struct lockstep_store *s,
+							const struct lockstep_arbiter_key *after)
+{
+	size_t i = 0;
+
+	if (after) {
+		i = lower_bound(s, after);
+		if (i < s->count && !compare_keys(&s->records[i].key, after))
+			i++;
+	}
+	return i < s->count ? &s->records[i] : NULL;
+}
+
+const struct lockstep_uuid *lockstep_store_uuid(const struct lockstep_store *s)
+{
+	return &s->uuid;
+}
+
+uint64_t lockstep_store_records(const struct lockstep_store *s)
+{
+	return s->count;
+}
+
+uint64_t lockstep_store_journal_bytes(const struct lockstep_store *s)
+{
+	return s->journal.seq * LOCKSTEP_JOURNAL_SIZE;
+}
