@@ -574,12 +574,12 @@ static void notify(struct lockstep_netlink *nl, const struct nlmsghdr *nlh)
 	    !tb[LOCKSTEP_A_ID] || !tb[LOCKSTEP_A_GENERATION] || !tb[LOCKSTEP_A_INSTANCE])
 		return;
 	memcpy(instance.b, nla_data(tb[LOCKSTEP_A_INSTANCE]), sizeof(instance.b));
-	if (cmd == LOCKSTEP_CMD_LOG && tb[LOCKSTEP_A_BATCH]) {
+	if (cmd == LOCKSTEP_CMD_LOG && tb[LOCKSTEP_A_BATCH] && nl->ops->log) {
 		nl->ops->log(nl->user, nla_get_u32(tb[LOCKSTEP_A_ID]),
 			     nla_get_u64(tb[LOCKSTEP_A_GENERATION]), &instance,
 			     nla_data(tb[LOCKSTEP_A_BATCH]),
 			     (size_t)nla_len(tb[LOCKSTEP_A_BATCH]));
-	} else if (cmd == LOCKSTEP_CMD_ACK && tb[LOCKSTEP_A_ACK]) {
+	} else if (cmd == LOCKSTEP_CMD_ACK && tb[LOCKSTEP_A_ACK] && nl->ops->ack) {
 		memcpy(&ack, nla_data(tb[LOCKSTEP_A_ACK]), sizeof(ack));
 		nl->ops->ack(nl->user, nla_get_u32(tb[LOCKSTEP_A_ID]),
 			     nla_get_u64(tb[LOCKSTEP_A_GENERATION]), &instance, &ack);
