@@ -153,15 +153,13 @@ static int digest_disks(struct vmm *vmm, struct start *start)
 	return 0;
 }
 
-/* Build the state from @start's seed and command line, and describe it. */
+/* Build memory and devices from @start's seed and command line, and describe them. */
 static int build(struct vmm *vmm, struct start *start)
 {
 	const struct vmm_config *config = &vmm->config;
 	int err;
 
 	err = vmm_boot_load(vmm, start->cmdline, start->seed);
-	if (!err)
-		err = vmm_boot_registers(vmm);
 	if (!err)
 		err = digest_file(vmm, config->kernel, &start->kernel);
 	if (!err)
@@ -180,8 +178,16 @@ static int build(struct vmm *vmm, struct start *start)
 	start->console = config->has_console;
 	start->rng = config->rng;
 	start->memory = vmm_memory_digest(vmm);
-	vmm->started = true;
 	return 0;
+}
+
+/* Behind the log's record of it: an input is logged with the registers it finds, on both sides. */
+static int begin(struct vmm *vmm)
+{
+	int err = vmm_boot_registers(vmm);
+
+	vmm->started = !err;
+	return err;
 }
 
 int vmm_start_live(struct vmm *vmm)
@@ -207,7 +213,7 @@ int vmm_start_live(struct vmm *vmm)
 		err = vmm->session->input(vmm, VMM_UNIT_BOOT, VMM_START_KIND, state.data,
 					  (uint32_t)state.len);
 	vmm_state_exit(&state);
-	return err;
+	return err ? err : begin(vmm);
 }
 
 /**
@@ -291,5 +297,7 @@ int vmm_start_apply(struct vmm *vmm, uint16_t kind, const void *data, uint32_t l
 	memcpy(here.seed, log.seed, sizeof(here.seed));
 	memcpy(here.cmdline, log.cmdline, sizeof(here.cmdline));
 	err = build(vmm, &here);
-	return err ? err : compare_all(vmm, &log, &here);
+	if (!err)
+		err = compare_all(vmm, &log, &here);
+	return err ? err : begin(vmm);
 }
