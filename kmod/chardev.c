@@ -154,8 +154,9 @@ static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 
 	if (cmd == LOCKSTEP_RELEASED)
 		return guest ? do_released(guest, (void __user *)arg) : -EINVAL;
+	/* not -EINTR: that would tell the VMM that a stop was counted */
 	if (mutex_lock_interruptible(&session->lock))
-		return -EINTR;
+		return -ERESTARTNOINTR;
 	guest = session->guest;
 	if (cmd == LOCKSTEP_ATTACH) {
 		ret = do_attach(session, (void __user *)arg);
@@ -163,8 +164,8 @@ static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 		ret = -EINVAL;
 	} else {
 		vcpu = guest->lv.vcpu;
-		ret = -EBUSY;
-		if (mutex_trylock(&vcpu->mutex)) {
+		ret = -ERESTARTNOINTR;
+		if (!mutex_lock_interruptible(&vcpu->mutex)) {
 			ret = stop_call(guest, cmd, (void __user *)arg);
 			mutex_unlock(&vcpu->mutex);
 		}
@@ -180,6 +181,7 @@ static int session_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!guest || vma->vm_pgoff || vma->vm_end - vma->vm_start != PAGE_SIZE)
 		return -EINVAL;
+	lockstep_vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND);
 	return remap_vmalloc_range(vma, guest->page, 0);
 }
 

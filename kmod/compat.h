@@ -80,4 +80,14 @@ static inline struct class *lockstep_class_create(const char *name)
 #endif
 }
 
+/* A VMA's flags are written through a function since 6.3. */
+static inline void lockstep_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
 #endif /* _LOCKSTEP_COMPAT_H */

@@ -82,9 +82,20 @@ static int event_check(const struct lockstep_guest *guest, u32 event,
 			return -EOPNOTSUPP;
 		fallthrough;
 	case LOCKSTEP_EVENT_ACTIVATE:
+		if (event == LOCKSTEP_EVENT_ACTIVATE && !guest->verified)
+			return -EINVAL;
 		if (!is_peer(guest, args->peer))
 			return -ESTALE;
 		return args->generation > guest->generation ? 0 : -ESTALE;
+	case LOCKSTEP_EVENT_DIVERGED:
+		/* once drained a claim may have left: only the arbiter ends it */
+		return guest->flags & LOCKSTEP_FLAG_DRAINED ? -EBUSY : 0;
+	case LOCKSTEP_EVENT_WON:
+		/* everything acknowledged is executed before anybody goes live */
+		if (guest->state == LOCKSTEP_STATE_CONTEST_B &&
+		    !(guest->flags & LOCKSTEP_FLAG_DRAINED))
+			return -EBUSY;
+		fallthrough;
 	default:
 		if (args->generation && args->generation != guest->generation)
 			return -ESTALE;
@@ -99,6 +110,14 @@ static void event_take_args(struct lockstep_guest *guest, u32 event,
 	case LOCKSTEP_EVENT_OFFERED:
 	case LOCKSTEP_EVENT_BACKUP_FOUND:
 		memcpy(guest->peer, args->peer, sizeof(guest->peer));
+		guest->verified = false;
+		break;
+	case LOCKSTEP_EVENT_VERIFIED:
+		guest->verified = true;
+		break;
+	case LOCKSTEP_EVENT_LOST:
+	case LOCKSTEP_EVENT_PEER_WON:
+		guest->flags &= ~LOCKSTEP_FLAG_POWEROFF;	/* the other's word counts */
 		break;
 	case LOCKSTEP_EVENT_COLD_WON:
 	case LOCKSTEP_EVENT_READY:
@@ -112,6 +131,19 @@ static void event_take_args(struct lockstep_guest *guest, u32 event,
 		guest->stats.divergences++;
 		break;
 	}
+}
+
+/* Has the VMM handed over all byte streams?  One whose sink is stuck gets 5 s. */
+static bool bytes_released(const struct lockstep_guest *guest)
+{
+	unsigned int i;
+
+	if (time_after(jiffies, guest->stopping_since + 5 * HZ))
+		return true;
+	for (i = LOCKSTEP_STREAM_NET + 1; i < LOCKSTEP_STREAMS; i++)
+		if (READ_ONCE(guest->released[i]) < READ_ONCE(guest->made[i]))
+			return false;
+	return true;
 }
 
 /* Is there something that this state was waiting for? Sets DRAINED once. */
@@ -128,7 +160,7 @@ static bool drained(struct lockstep_guest *guest)
 		break;
 	case LOCKSTEP_STATE_STOPPING:
 		if (guest->acked != READ_ONCE(guest->log.head) ||
-		    lockstep_gate_released(&guest->gate) < guest->stamp_index)
+		    !lockstep_gate_is_drained(&guest->gate) || !bytes_released(guest))
 			return false;
 		break;
 	default:
@@ -136,6 +168,12 @@ static bool drained(struct lockstep_guest *guest)
 	}
 	guest->flags |= LOCKSTEP_FLAG_DRAINED;
 	return true;
+}
+
+static void drained_look(struct lockstep_guest *guest)
+{
+	if (drained(guest))
+		lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
 }
 
 static void enter(struct lockstep_guest *guest, u32 old, u32 event)
@@ -150,11 +188,13 @@ static void enter(struct lockstep_guest *guest, u32 old, u32 event)
 	case LOCKSTEP_STATE_LIVE:
 		/* the log of the generation that was won is of no use to anybody */
 		guest->flags &= ~LOCKSTEP_FLAG_CLAIMED;
-		guest->acked = READ_ONCE(guest->log.head);
+		lockstep_guest_acked_set(guest, READ_ONCE(guest->log.head));
 		break;
 	case LOCKSTEP_STATE_STOPPING:
+		guest->stopping_since = jiffies;
+		mod_delayed_work(system_wq, &guest->watch, HZ / 10);
 		if (old == LOCKSTEP_STATE_SOLO || old == LOCKSTEP_STATE_SYNC_SRC)
-			guest->acked = READ_ONCE(guest->log.head);
+			lockstep_guest_acked_set(guest, READ_ONCE(guest->log.head));
 		break;
 	}
 	drained(guest);
@@ -213,8 +253,7 @@ int lockstep_guest_event(struct lockstep_guest *guest, u32 event,
 void lockstep_guest_drained(struct lockstep_guest *guest)
 {
 	mutex_lock(&guest->lock);
-	if (drained(guest))
-		lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
+	drained_look(guest);
 	mutex_unlock(&guest->lock);
 }
 
@@ -227,15 +266,22 @@ void lockstep_guest_watch(struct work_struct *work)
 	struct lockstep_guest *guest = container_of(to_delayed_work(work),
 						    struct lockstep_guest, watch);
 	static const struct lockstep_event_args none;
-	u64 silence;
+	u64 silence, alive;
 
 	mutex_lock(&guest->lock);
 	silence = (u64)guest->silence_ms * NSEC_PER_MSEC;
+	drained_look(guest);
+	if (guest->state == LOCKSTEP_STATE_STOPPING && !guest->dead)
+		mod_delayed_work(system_wq, &guest->watch, HZ / 10);
 	if (guest->portid && !guest->dead) {
-		/* BOOTTIME: a host that slept was silent */
-		if (ktime_get_boottime_ns() - guest->alive > silence &&
+		/* alive first: it is written without the lock.  BOOTTIME: a host
+		 * that slept was silent
+		 */
+		alive = READ_ONCE(guest->alive);
+		if ((s64)(ktime_get_boottime_ns() - alive) > (s64)silence &&
 		    lockstep_state_next(guest->state, LOCKSTEP_EVENT_DAEMON_LOST) >= 0)
 			event_locked(guest, LOCKSTEP_EVENT_DAEMON_LOST, &none);
+		/* leaves a shorter time that was set above */
 		schedule_delayed_work(&guest->watch,
 				      msecs_to_jiffies(max(guest->silence_ms / 4, 1U)));
 	}

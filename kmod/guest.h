@@ -4,6 +4,7 @@
  *
  * Contexts and locks, outermost first:
  *
+ *  attach_lock (guest.c)  one attach or end of a detach at a time
  *  lockstep_guests_lock   the list of guests; ids and names
  *  guest->lock            state, generation, peer, flags, daemon's socket; the
  *			   receiving end of the log on a twin, acks on a primary.
@@ -100,6 +101,7 @@ struct lockstep_guest_stats {
  * @horizon:  twin: no input that is not here has a lower count
  * @stamp_lsn: LSN behind the newest OUTPUT record of the net stream
  * @stamp_index: its index
+ * @made:     index of the newest output of each stream
  * @diverged: set by the vCPU's thread, acted on where it may sleep
  *
  * @lock:     see above
@@ -107,7 +109,9 @@ struct lockstep_guest_stats {
  * @generation: of the pair
  * @peer:     the instance on the other side
  * @flags:    LOCKSTEP_FLAG_*
- * @started:  the vCPU may have executed something
+ * @verified: twin: VERIFIED came for this peer
+ * @stopping_since: jiffies of the entry into STOPPING
+ * @started:  the vCPU may have executed something; set under the lock
  * @dead:     being detached
  * @portid:   netlink port of the daemon, 0: none
  * @alive:    when the daemon was last heard, ktime ns
@@ -123,6 +127,7 @@ struct lockstep_guest_stats {
  * @throttle_ns: what the vCPU sleeps at each opportunity, to keep the lag
  *
  * @sender:   kthread that drains the log to the daemon
+ * @batch:    what it sends, room for the largest
  * @send_wq:  where it waits
  * @flush:    it has something urgent
  * @send_lock: see above
@@ -158,6 +163,7 @@ struct lockstep_guest {
 	u64 horizon;
 	u64 stamp_lsn;
 	u64 stamp_index;
+	u64 made[LOCKSTEP_STREAMS];
 	struct lockstep_divergence_info diverged;
 
 	struct mutex lock;
@@ -165,6 +171,8 @@ struct lockstep_guest {
 	u64 generation;
 	u8 peer[LOCKSTEP_UUID_LEN];
 	u32 flags;
+	bool verified;
+	unsigned long stopping_since;
 	bool started;
 	bool dead;
 	u32 portid;
@@ -180,6 +188,7 @@ struct lockstep_guest {
 	u64 throttle_ns;
 
 	struct task_struct *sender;
+	struct lockstep_batch *batch;
 	wait_queue_head_t send_wq;
 	bool flush;
 	struct mutex send_lock;
@@ -231,6 +240,7 @@ int lockstep_guest_bind(struct lockstep_guest *guest, u32 portid);
 void lockstep_guest_unbind(struct lockstep_guest *guest, u32 portid);
 int lockstep_guest_alive(struct lockstep_guest *guest, u32 portid);
 void lockstep_guest_released(struct lockstep_guest *guest, u32 stream, u64 index);
+void lockstep_guest_acked_set(struct lockstep_guest *guest, u64 lsn);
 void lockstep_guest_notify(struct lockstep_guest *guest);
 void lockstep_guest_stats_get(struct lockstep_guest *guest, u64 *values);
 int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *peer,

@@ -21,18 +21,18 @@ static int __init lockstep_init(void)
 	ret = lockstep_selftest();
 	if (ret)
 		return ret;
-	ret = lockstep_sysfs_init();
-	if (ret)
-		return ret;
 	ret = lockstep_gates_init();
 	if (ret)
-		goto err_sysfs;
+		return ret;
 	ret = lockstep_hook_init();
 	if (ret)
 		goto err_gates;
-	ret = lockstep_netlink_init();
+	ret = lockstep_sysfs_init();
 	if (ret)
 		goto err_hook;
+	ret = lockstep_netlink_init();
+	if (ret)
+		goto err_sysfs;
 	ret = lockstep_chardev_init();
 	if (ret)
 		goto err_netlink;
@@ -41,12 +41,12 @@ static int __init lockstep_init(void)
 
 err_netlink:
 	lockstep_netlink_exit();
+err_sysfs:
+	lockstep_sysfs_exit();
 err_hook:
 	lockstep_hook_exit();
 err_gates:
 	lockstep_gates_exit();
-err_sysfs:
-	lockstep_sysfs_exit();
 	return ret;
 }
 
@@ -54,9 +54,9 @@ static void __exit lockstep_exit(void)
 {
 	lockstep_chardev_exit();
 	lockstep_netlink_exit();
+	lockstep_sysfs_exit();
 	lockstep_hook_exit();
 	lockstep_gates_exit();
-	lockstep_sysfs_exit();
 }
 
 module_init(lockstep_init);

@@ -132,6 +132,24 @@ static void lag_take(struct lockstep_guest *guest, const struct lockstep_ack *ac
 		   min_t(u64, (lag - limit) >> 3, 5 * NSEC_PER_MSEC) : 0);
 }
 
+/*
+ * Batches end at records' ends, and so do honest acks. An ack is at most one ring
+ * ahead, so this walks what it frees, once.
+ */
+static bool boundary(const struct lockstep_guest *guest, u64 lsn)
+{
+	const struct lockstep_log *log = &guest->log;
+	u64 at = log->tail, head = lockstep_log_head(log);
+	struct lockstep_rec rec;
+
+	while (at < lsn) {
+		if (lockstep_record_get(lockstep_log_at(log, at), head - at, &rec))
+			return false;
+		at += rec.size;
+	}
+	return at == lsn || lsn < log->tail;
+}
+
 static int ack_check(const struct lockstep_guest *guest, const struct lockstep_ack *ack)
 {
 	u64 lsn = le64_to_cpu(ack->lsn), executed = le64_to_cpu(ack->executed);
@@ -139,10 +157,26 @@ static int ack_check(const struct lockstep_guest *guest, const struct lockstep_a
 
 	if (lsn > lockstep_log_head(&guest->log) || executed > lsn)
 		return -ERANGE;
+	if (!boundary(guest, lsn))
+		return -ERANGE;
 	for (i = 0; i < LOCKSTEP_STREAMS; i++)
 		if (le64_to_cpu(ack->released[i]) > lockstep_sender_released(guest, i))
 			return -ERANGE;
 	return 0;
+}
+
+/**
+ * lockstep_guest_acked_set - outputs up to here may leave, the log is not needed
+ * @guest: a side that lives; its lock is held
+ * @lsn:   a record's boundary
+ */
+void lockstep_guest_acked_set(struct lockstep_guest *guest, u64 lsn)
+{
+	lockdep_assert_held(&guest->lock);
+	guest->acked = lsn;
+	WRITE_ONCE(guest->page->acked, lsn);
+	lockstep_log_pop_to(&guest->log, lsn);
+	lockstep_gate_acked(&guest->gate, lsn, guest->acked_released[LOCKSTEP_STREAM_NET]);
 }
 
 static void ack_take(struct lockstep_guest *guest, const struct lockstep_ack *ack)
@@ -158,11 +192,8 @@ static void ack_take(struct lockstep_guest *guest, const struct lockstep_ack *ac
 			WRITE_ONCE(guest->page->released[i], index);
 		}
 	}
-	if (lsn > guest->acked) {
-		guest->acked = lsn;
-		WRITE_ONCE(guest->page->acked, lsn);
-		lockstep_log_pop_to(&guest->log, lsn);
-	}
+	if (lsn > guest->acked)
+		lockstep_guest_acked_set(guest, lsn);
 	guest->executed = max(guest->executed, le64_to_cpu(ack->executed));
 	guest->stats.acks++;
 	lag_take(guest, ack);
@@ -194,6 +225,7 @@ int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *p
 	if (ret)
 		goto out;
 	ack_take(guest, ack);
+	/* not only on progress: the bound on duplicates moves with every ack */
 	lockstep_gate_acked(&guest->gate, guest->acked,
 			    guest->acked_released[LOCKSTEP_STREAM_NET]);
 	lockstep_sender_released_look(guest);
@@ -217,7 +249,10 @@ out:
 void lockstep_guest_released(struct lockstep_guest *guest, u32 stream, u64 index)
 {
 	mutex_lock(&guest->lock);
-	if (index > guest->released[stream] && !lockstep_state_rule(guest->state)->acks)
+	if (index > guest->released[stream] && index <= READ_ONCE(guest->made[stream]) &&
+	    !lockstep_state_rule(guest->state)->acks)
 		WRITE_ONCE(guest->released[stream], index);
 	mutex_unlock(&guest->lock);
+	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_STOPPING)
+		lockstep_guest_drained(guest);
 }

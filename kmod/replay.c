@@ -52,9 +52,13 @@ int lockstep_diverge(struct lockstep_guest *guest, u32 reason, u64 expected, u64
 
 static bool wait_over(struct lockstep_guest *guest, bool may_pass)
 {
-	return READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY || lockstep_guest_is_over(guest) ||
-	       lockstep_log_head(&guest->log) != guest->log.tail ||
-	       (may_pass && READ_ONCE(guest->horizon) > guest->count);
+	u8 mode = READ_ONCE(guest->mode);
+
+	if (lockstep_guest_is_over(guest) || lockstep_mode_lives(mode))
+		return true;
+	return mode == LOCKSTEP_VCPU_REPLAY &&
+	       (lockstep_log_head(&guest->log) != guest->log.tail ||
+		(may_pass && READ_ONCE(guest->horizon) > guest->count));
 }
 
 /**
@@ -90,9 +94,7 @@ int lockstep_replay_wait(struct lockstep_guest *guest, struct lockstep_rec *rec,
 			if (READ_ONCE(guest->state) == LOCKSTEP_STATE_CONTEST_B)
 				lockstep_guest_drained(guest);
 		}
-		if (wait_event_interruptible(guest->wq,
-					     READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK &&
-					     wait_over(guest, may_pass)))
+		if (wait_event_interruptible(guest->wq, wait_over(guest, may_pass)))
 			return -EINTR;
 	}
 }

@@ -17,6 +17,8 @@
 #include "netlink.h"
 #include "sender.h"
 
+/* Records of a batch: with heads it fits into one allocation of order 3. */
+#define BATCH_BYTES	(28U << 10)
 #define FLUSH_NS	(2 * NSEC_PER_MSEC)
 #define IDLE_NS		(20 * NSEC_PER_MSEC)
 
@@ -77,12 +79,14 @@ static bool primary_news(const struct lockstep_guest *guest)
 
 static bool may_send(const struct lockstep_guest *guest)
 {
-	return READ_ONCE(guest->portid) && lockstep_state_rule(READ_ONCE(guest->state))->logs;
+	return READ_ONCE(guest->portid) && !READ_ONCE(guest->dead) &&
+	       lockstep_state_rule(READ_ONCE(guest->state))->logs;
 }
 
 static bool may_ack(const struct lockstep_guest *guest)
 {
-	return READ_ONCE(guest->portid) && lockstep_state_rule(READ_ONCE(guest->state))->acks;
+	return READ_ONCE(guest->portid) && !READ_ONCE(guest->dead) &&
+	       lockstep_state_rule(READ_ONCE(guest->state))->acks;
 }
 
 static void batch_fill(struct lockstep_guest *guest, struct lockstep_batch *batch)
@@ -92,7 +96,7 @@ static void batch_fill(struct lockstep_guest *guest, struct lockstep_batch *batc
 	u64 horizon = horizon_now(guest);
 	u64 head = lockstep_log_head(log);
 	size_t len = lockstep_record_fit(lockstep_log_at(log, log->sent), head - log->sent,
-					 LOCKSTEP_BATCH_MAX);
+					 BATCH_BYTES);
 	unsigned int i;
 
 	if (log->sent + len != head)
@@ -118,24 +122,35 @@ static void batch_fill(struct lockstep_guest *guest, struct lockstep_batch *batc
 static int primary_send(struct lockstep_guest *guest, struct lockstep_batch *batch)
 {
 	u32 len, portid;
+	u64 lsn;
 	int ret;
 
 	mutex_lock(&guest->send_lock);
-	if (!may_send(guest)) {
-		mutex_unlock(&guest->send_lock);
-		return 0;
-	}
+	/* a backup may acknowledge what a rewind was to send again */
+	lsn = max(guest->log.sent, lockstep_log_tail(&guest->log));
+	guest->log.sent = lsn;
 	batch_fill(guest, batch);
+	if (!may_send(guest) || lockstep_log_tail(&guest->log) > lsn) {
+		/* overtaken by an ack: the bytes taken may be new ones */
+		mutex_unlock(&guest->send_lock);
+		return may_send(guest) ? 0 : -ENOTCONN;
+	}
 	len = le32_to_cpu(batch->len);
 	guest->log.sent += len;
 	guest->stats.batches++;
 	portid = READ_ONCE(guest->portid);
 	mutex_unlock(&guest->send_lock);
 
-	/* unlocked: a stalled reader must not stop a rewind; a batch that fails
-	 * is sent again when the daemon is back and rewinds
-	 */
+	/* unlocked: a stalled reader must not stop a rewind */
 	ret = lockstep_netlink_log_send(guest, portid, batch, sizeof(*batch) + len);
+	if (!ret)
+		return 0;
+	mutex_lock(&guest->send_lock);
+	if (guest->log.sent == lsn + len) {
+		guest->log.sent = lsn;		/* no memory, or nobody there: again later */
+		guest->sent_horizon = 0;
+	}
+	mutex_unlock(&guest->send_lock);
 	return ret;
 }
 
@@ -160,10 +175,9 @@ static void twin_ack(struct lockstep_guest *guest, u64 *told)
 static int sender(void *data)
 {
 	struct lockstep_guest *guest = data;
-	struct lockstep_batch *batch;
+	struct lockstep_batch *batch = guest->batch;
 	u64 told = 0;
 
-	batch = kvmalloc(sizeof(*batch) + LOCKSTEP_BATCH_MAX, GFP_KERNEL);
 	allow_signal(SIGTERM);		/* the way out of a blocking netlink_unicast() */
 	while (!kthread_should_stop()) {
 		bool busy = may_send(guest) ? READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG :
@@ -173,14 +187,11 @@ static int sender(void *data)
 						   READ_ONCE(guest->flush) || kthread_should_stop(),
 						   ns_to_ktime(busy ? FLUSH_NS : IDLE_NS));
 		WRITE_ONCE(guest->flush, false);
-		if (batch && may_send(guest))
+		if (may_send(guest))
 			primary_drain(guest, batch);
 		else if (may_ack(guest))
 			twin_ack(guest, &told);
-		if (signal_pending(current))
-			flush_signals(current);
 	}
-	kvfree(batch);
 	return 0;
 }
 
@@ -192,10 +203,16 @@ static int sender(void *data)
  */
 int lockstep_sender_start(struct lockstep_guest *guest)
 {
-	struct task_struct *task = kthread_create(sender, guest, "lockstep/%s", guest->name);
+	struct task_struct *task;
 
-	if (IS_ERR(task))
+	guest->batch = kvmalloc(sizeof(*guest->batch) + LOCKSTEP_BATCH_MAX, GFP_KERNEL);
+	if (!guest->batch)
+		return -ENOMEM;
+	task = kthread_create(sender, guest, "lockstep/%s", guest->name);
+	if (IS_ERR(task)) {
+		kvfree(guest->batch);
 		return PTR_ERR(task);
+	}
 	guest->sender = get_task_struct(task);
 	wake_up_process(task);
 	return 0;
@@ -203,7 +220,8 @@ int lockstep_sender_start(struct lockstep_guest *guest)
 
 /**
  * lockstep_sender_stop - end the thread, whatever it waits for
- * @guest: being detached
+ * @guest: being detached, @dead is set: nothing is sent any more, so the signal
+ *	   ends a send that blocks for good
  */
 void lockstep_sender_stop(struct lockstep_guest *guest)
 {
@@ -213,6 +231,7 @@ void lockstep_sender_stop(struct lockstep_guest *guest)
 	kthread_stop(guest->sender);
 	put_task_struct(guest->sender);
 	guest->sender = NULL;
+	kvfree(guest->batch);
 }
 
 /**

@@ -127,6 +127,7 @@ static const struct {
 	{ S(CONTEST_P),		E(WON),		 S(SOLO) },
 	{ S(CONTEST_P),		E(LOST),	 S(HALTED) },
 	{ S(CONTEST_P),		E(PEER_WON),	 S(HALTED) },
+	{ S(CONTEST_P),		E(CLOSED),	 S(HALTED) },
 	{ S(CONTEST_P),		E(REFUSED),	 S(CONTEST_P) },
 
 	{ S(CONTEST_B),		E(WON),		 S(LIVE) },
@@ -140,6 +141,8 @@ static const struct {
 	{ S(LIVE),		E(WENT_LIVE),	 S(SOLO) },
 
 	{ S(STOPPING),		E(CLOSED),	 S(HALTED) },
+	{ S(STOPPING),		E(LOST),	 S(HALTED) },
+	{ S(STOPPING),		E(PEER_WON),	 S(HALTED) },
 	{ S(STOPPING),		E(SILENCE),	 S(CONTEST_P) },
 	{ S(STOPPING),		E(PEER_FAILED),	 S(CONTEST_P) },
 	{ S(STOPPING),		E(PEER_OTHER),	 S(CONTEST_P) },

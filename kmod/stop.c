@@ -15,10 +15,12 @@
 /* Sleep while parked. Returns the mode that holds then, -EINTR or -ESHUTDOWN. */
 static int wait_unparked(struct lockstep_guest *guest)
 {
-	if (wait_event_interruptible(guest->wq, lockstep_guest_is_over(guest) ||
-				     READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK))
+	int mode;
+
+	if (wait_event_interruptible(guest->wq, (mode = READ_ONCE(guest->mode)) !=
+				     LOCKSTEP_VCPU_PARK || lockstep_guest_is_over(guest)))
 		return -EINTR;
-	return lockstep_guest_is_over(guest) ? -ESHUTDOWN : READ_ONCE(guest->mode);
+	return lockstep_guest_is_over(guest) ? -ESHUTDOWN : mode;
 }
 
 /* Sleep until this side lives, for calls that only a living side makes. */
@@ -76,6 +78,16 @@ static int gate_wait(struct lockstep_guest *guest)
 					lockstep_guest_is_over(guest));
 }
 
+/* The first step: under the lock, as a backup may be given only before it. */
+static bool start(struct lockstep_guest *guest)
+{
+	mutex_lock(&guest->lock);
+	if (lockstep_mode_lives(guest->mode))
+		guest->started = true;
+	mutex_unlock(&guest->lock);
+	return guest->started;
+}
+
 /* Returns a verdict, -errno, or -EAGAIN: look at the state again. */
 static int next_living(struct lockstep_guest *guest)
 {
@@ -92,7 +104,8 @@ static int next_living(struct lockstep_guest *guest)
 		lockstep_guest_event(guest, LOCKSTEP_EVENT_POWEROFF, NULL);
 		return -EAGAIN;
 	}
-	WRITE_ONCE(guest->started, true);
+	if (unlikely(!guest->started) && !start(guest))
+		return -EAGAIN;
 	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
 	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		throttle(guest);
@@ -121,12 +134,27 @@ static int next_apply(struct lockstep_guest *guest, const struct lockstep_rec *r
 	return LOCKSTEP_VERDICT_APPLY;
 }
 
+/*
+ * A twin that has executed the power-off goes no further: it waits for CLOSED, or
+ * to be live and power off itself. RESUME may have brought it back from ORPHAN.
+ */
+static int next_powered_off(struct lockstep_guest *guest)
+{
+	if (READ_ONCE(guest->state) != LOCKSTEP_STATE_CONTEST_B)
+		lockstep_guest_event(guest, LOCKSTEP_EVENT_POWEROFF, NULL);
+	if (wait_event_interruptible(guest->wq, lockstep_guest_is_over(guest) ||
+				     READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY))
+		return -EINTR;
+	return -EAGAIN;
+}
+
 static int next_replay(struct lockstep_guest *guest, struct lockstep_next *next)
 {
 	struct lockstep_rec rec;
 	int ret;
 
-	WRITE_ONCE(guest->started, true);
+	if (guest->flags & LOCKSTEP_FLAG_POWEROFF)
+		return next_powered_off(guest);
 	if (!guest->at_stop)
 		return LOCKSTEP_VERDICT_ENTER;
 	ret = lockstep_replay_wait(guest, &rec, true);
@@ -343,6 +371,7 @@ static int output_match(struct lockstep_guest *guest, const struct lockstep_outp
 static void output_stamp(struct lockstep_guest *guest, const struct lockstep_output *output,
 			 u64 lsn)
 {
+	WRITE_ONCE(guest->made[output->stream], output->index);
 	if (output->stream != LOCKSTEP_STREAM_NET)
 		return;
 	WRITE_ONCE(guest->stamp_index, output->index);
@@ -499,8 +528,12 @@ int lockstep_stop_poweroff(struct lockstep_guest *guest)
 		ret = lockstep_replay_expect(guest, LOCKSTEP_RECORD_CONTROL, &rec);
 		if (ret < 0)
 			return ret;
-		if (ret == LOCKSTEP_REPLAY_RECORD)
+		if (ret == LOCKSTEP_REPLAY_RECORD) {
+			if (rec.kind != LOCKSTEP_CONTROL_POWEROFF)
+				return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_TYPE, rec.kind,
+							LOCKSTEP_CONTROL_POWEROFF);
 			lockstep_replay_pop(guest, &rec);
+		}
 	} else {
 		ret = live_append(guest, &rec);
 		if (ret)

@@ -7,6 +7,7 @@
 
 int lockstep_sysfs_init(void);
 void lockstep_sysfs_exit(void);
+void lockstep_sysfs_guest_init(struct lockstep_guest *guest);
 int lockstep_sysfs_guest_add(struct lockstep_guest *guest);
 void lockstep_sysfs_guest_del(struct lockstep_guest *guest);
 

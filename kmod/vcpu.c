@@ -203,7 +203,9 @@ int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
 		return ret;
 	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK) && sleep_for(guest, false))
 		return back_to_user(guest, -EINTR);
-	if (lockstep_guest_is_over(guest))
+	/* over, or live: the VMM is to hear of it before the guest's next stop */
+	if (lockstep_guest_is_over(guest) ||
+	    unlikely(READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE && !guest->told_live))
 		return back_to_user(guest, -EINTR);
 	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
 	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
