@@ -55,7 +55,14 @@ static void on_log(void *user, uint32_t id, uint64_t generation,
 	rec->error = ret;
 }
 
-static const struct lockstep_netlink_ops ops = { .log = on_log };
+/* serve() asks for the state itself. */
+static void on_state(void *user, const struct lockstep_guest_info *info)
+{
+	(void)user;
+	(void)info;
+}
+
+static const struct lockstep_netlink_ops ops = { .log = on_log, .state = on_state };
 
 static int protect(struct recorder *rec)
 {
