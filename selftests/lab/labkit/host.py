@@ -45,7 +45,8 @@ class Host:
         self.extra = list(qemu)
         if lockstep:
             guest = parts.images()
-            self.programs += [parts.built(name) for name in parts.LOCKSTEP_PROGRAMS]
+            names = parts.LOCKSTEP_PROGRAMS if lockstep is True else lockstep
+            self.programs += [parts.built(name) for name in names]
             self.files.setdefault("lab/lockstep.ko", parts.module(kernel))
             self.files.setdefault("guest/vmlinuz", guest["GUEST_VMLINUZ"])
             self.files.setdefault("guest/initrd", guest["GUEST_INITRD"])

@@ -5,13 +5,16 @@ same position with the same registers, every output the same. Half of the replay
 got the file. Then a log that was tampered with must be found out."""
 
 import json
-import struct
+import os
+import subprocess
+import tempfile
+import threading
 
 from labkit import scenario
 
 REPLAYS = 20
 UUID = "7d0e0c5e-6a4b-4f0e-9d35-6f0c53a8c001"
-VMM = ("lockstep-vmm --name g --uuid " + UUID + " --kernel /lab/guest.vmlinuz --initrd /lab/guest.initrd "
+VMM = ("lockstep-vmm --name g --uuid " + UUID + " --kernel /guest/vmlinuz --initrd /guest/initrd "
        "--memory 128 --rng --serial file:/tmp/serial "
        "--append 'quiet lockstep.run=mix:-n:4 lockstep.then=poweroff'")
 
@@ -34,6 +37,8 @@ def replay(host, path):
     vmm = host.spawn(VMM + " --role twin", log="vmm-replay.log")
     status = log.wait(600)
     result = json.loads(log.out) if log.out else {"result": (log.err or b"").decode(errors="replace")}
+    if status:
+        print(status, result, vmm.text, host.run('dmesg | tail -3').text)
     if status == 4:
         vmm.signal(15)
     return status, result, vmm.wait(60)
@@ -41,9 +46,6 @@ def replay(host, path):
 
 def tamper(data):
     """The same log with one byte of a key record changed and its batch sealed anew: only replay can tell."""
-    import subprocess
-    import os
-    import tempfile
     tool = os.path.join(os.path.dirname(__file__), "../../../build/selftests/lab/logtamper")
     with tempfile.NamedTemporaryFile() as source, tempfile.NamedTemporaryFile() as out:
         source.write(data)
@@ -53,7 +55,7 @@ def tamper(data):
 
 
 def main(lab):
-    a, b = lab.host("a", lockstep=True, mem=1024), lab.host("b", lockstep=True, mem=1024)
+    a, b = (lab.host(name, lockstep=["lockstep-vmm", "lockstep-log"]) for name in "ab")
     for host in (a, b):
         host.start(wait=False)
     for host in (a, b):
@@ -63,7 +65,6 @@ def main(lab):
     data = a.get("/tmp/boot.log")
     b.put(data, "/tmp/boot.log")
 
-    import threading
     results = {h.name: [] for h in (a, b)}
 
     def loop(host):
