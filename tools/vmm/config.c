@@ -45,6 +45,8 @@ static const char help_text[] =
 "\n"
 "Host\n"
 "  --control PATH       listen here for commands (unix socket)\n"
+"  --ask COMMAND        send COMMAND to the machine that listens at --control, print the\n"
+"                       answer and exit: 0 when it says ok, else 1; \"help\" lists commands\n"
 "  --state-dir DIR      where dumps go (default " STATE_DIR ")\n"
 "  --power-keys TEXT    what \"poweroff\" types on the serial line; \\n, \\r, \\xHH are understood\n"
 "  --reset-ok           exit with 0 when the guest resets itself\n"
@@ -57,7 +59,7 @@ static const char help_text[] =
 enum option_id {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_DISK, OPT_TAP, OPT_MAC,
 	OPT_SERIAL, OPT_CONSOLE, OPT_RNG, OPT_ROLE, OPT_NAME, OPT_UUID, OPT_WAIT, OPT_LOG_SIZE,
-	OPT_CONTROL, OPT_STATE_DIR, OPT_POWER_KEYS, OPT_RESET_OK, OPT_HELP, OPT_VERSION,
+	OPT_CONTROL, OPT_ASK, OPT_STATE_DIR, OPT_POWER_KEYS, OPT_RESET_OK, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -77,6 +79,7 @@ static const struct option options[] = {
 	{ "wait", no_argument, NULL, OPT_WAIT },
 	{ "log-size", required_argument, NULL, OPT_LOG_SIZE },
 	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "ask", required_argument, NULL, OPT_ASK },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "power-keys", required_argument, NULL, OPT_POWER_KEYS },
 	{ "reset-ok", no_argument, NULL, OPT_RESET_OK },
@@ -309,6 +312,9 @@ static int parse_option(struct vmm_config *config, int option, char *arg)
 	case OPT_CONTROL:
 		config->control = arg;
 		return 0;
+	case OPT_ASK:
+		config->ask = arg;
+		return 0;
 	case OPT_STATE_DIR:
 		config->state_dir = arg;
 		return 0;
@@ -346,6 +352,8 @@ static int check(struct vmm_config *config)
 {
 	static const uint8_t none[LOCKSTEP_UUID_LEN];
 
+	if (config->ask)
+		return config->control ? 0 : bad("--ask needs --control, the socket to ask at");
 	if (!config->kernel)
 		return bad("--kernel is needed");
 	if (config->role != VMM_ROLE_NONE && !memcmp(config->uuid, none, sizeof(none)))

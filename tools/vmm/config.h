@@ -63,6 +63,7 @@ struct vmm_disk_config {
  * @console:   of the virtio console, if @has_console
  * @rng:       have a virtio entropy device
  * @control:   path of the control socket, or NULL
+ * @ask:       command to send there instead of running a guest, or NULL
  * @state_dir: where dumps are written
  * @log_size:  bytes of log to hold; 0: the module's default
  * @reset_ok:  a reset ends with exit code 0
@@ -85,6 +86,7 @@ struct vmm_config {
 	bool has_console;
 	bool rng;
 	const char *control;
+	const char *ask;
 	const char *state_dir;
 	uint32_t log_size;
 	bool reset_ok;

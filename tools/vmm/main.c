@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask.h"
 #include "control.h"
 #include "devices.h"
 #include "event.h"
@@ -149,6 +150,11 @@ int main(int argc, char **argv)
 	if (err) {
 		free(vmm);
 		return err > 0 ? VMM_EXIT_OK : VMM_EXIT_USAGE;
+	}
+	if (vmm->config.ask) {
+		err = vmm_ask(vmm->config.control, vmm->config.ask);
+		free(vmm);
+		return err ? VMM_EXIT_ERROR : VMM_EXIT_OK;
 	}
 	vmm->session = vmm->config.role == VMM_ROLE_NONE ? &vmm_session_none :
 							   &vmm_session_lockstep;

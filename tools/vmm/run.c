@@ -219,8 +219,10 @@ static void go_live(struct vmm *vmm)
 
 static void start_live(struct vmm *vmm)
 {
-	note_error(vmm, vmm_start_live(vmm), "cannot start the guest");
-	if (!vmm->started && !vmm->ending)
+	int err = vmm_start_live(vmm);
+
+	/* Errors but the session's have been told; after that one, the next verdict tells. */
+	if (err && err != -ESHUTDOWN)
 		vmm_end(vmm, VMM_END_ERROR);
 }
 
@@ -261,7 +263,7 @@ static bool obey(struct vmm *vmm, const struct vmm_next *next, const void *data,
 	case LOCKSTEP_VERDICT_LIVE:
 		if (!vmm->started)
 			start_live(vmm);
-		if (vmm->ending)
+		if (!vmm->started)
 			return false;
 		vmm->live = true;
 		if (!stop)
