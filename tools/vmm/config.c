@@ -32,6 +32,7 @@ static const char help_text[] =
 "  --disk FILE[,ro]     raw disk image; up to 4 times\n"
 "  --tap NAME           network device of the guest is this tap\n"
 "  --mac ADDRESS        its MAC (default: made from the UUID)\n"
+"  --net-pcap FILE      record all frames the guest makes, whether they leave or not\n"
 "  --serial SINK        serial line: stdio (default), null, file:PATH, unix:PATH\n"
 "  --console SINK       have a virtio console, too\n"
 "  --rng                have a virtio entropy device\n"
@@ -57,7 +58,7 @@ static const char help_text[] =
 "or crashed, 6 told to quit. On a terminal Ctrl-A x quits.\n";
 
 enum option_id {
-	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_DISK, OPT_TAP, OPT_MAC,
+	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_DISK, OPT_TAP, OPT_MAC, OPT_NET_PCAP,
 	OPT_SERIAL, OPT_CONSOLE, OPT_RNG, OPT_ROLE, OPT_NAME, OPT_UUID, OPT_WAIT, OPT_LOG_SIZE,
 	OPT_CONTROL, OPT_ASK, OPT_STATE_DIR, OPT_POWER_KEYS, OPT_RESET_OK, OPT_HELP, OPT_VERSION,
 };
@@ -70,6 +71,7 @@ static const struct option options[] = {
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "tap", required_argument, NULL, OPT_TAP },
 	{ "mac", required_argument, NULL, OPT_MAC },
+	{ "net-pcap", required_argument, NULL, OPT_NET_PCAP },
 	{ "serial", required_argument, NULL, OPT_SERIAL },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "rng", no_argument, NULL, OPT_RNG },
@@ -290,6 +292,9 @@ static int parse_option(struct vmm_config *config, int option, char *arg)
 		return parse_tap(config, arg);
 	case OPT_MAC:
 		return parse_mac(config, arg);
+	case OPT_NET_PCAP:
+		config->net.pcap = arg;
+		return 0;
 	case OPT_SERIAL:
 		return parse_sink("--serial", &config->serial, arg);
 	case OPT_CONSOLE:

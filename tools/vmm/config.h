@@ -40,6 +40,7 @@ struct vmm_sink_config {
 struct vmm_net_config {
 	char tap[16];		/* IFNAMSIZ; empty: no network device */
 	uint8_t mac[6];
+	const char *pcap;	/* record of its frames, or NULL */
 };
 
 struct vmm_disk_config {

@@ -15,6 +15,7 @@
 #include "event.h"
 #include "host.h"
 #include "memory.h"
+#include "pcap.h"
 #include "run.h"
 #include "session.h"
 #include "stream.h"
@@ -70,6 +71,21 @@ void vmm_quit(struct vmm *vmm)
 	vmm_kick(vmm);
 }
 
+static int record_frames(struct vmm *vmm)
+{
+	const char *path = vmm->config.net.pcap;
+	int err;
+
+	if (!path)
+		return 0;
+	vmm->pcap = pcap_create(path);
+	if (vmm->pcap)
+		return 0;
+	err = -errno;
+	vmm_say(vmm, "--net-pcap %s: %s", path, strerror(-err));
+	return err;
+}
+
 static int create(struct vmm *vmm)
 {
 	struct sigaction action = { .sa_handler = on_kick };
@@ -92,6 +108,8 @@ static int create(struct vmm *vmm)
 	if (!err)
 		err = vmm_devices_create(vmm);
 	if (!err)
+		err = record_frames(vmm);
+	if (!err)
 		err = vmm->session->attach(vmm, vmm_host_notify_fd(vmm));
 	kicked = vmm->run;
 	return err ? err : vmm_host_start(vmm);
@@ -105,6 +123,8 @@ static void destroy(struct vmm *vmm)
 		vmm->session->detach(vmm);
 	}
 	vmm_devices_destroy(vmm);
+	if (vmm->pcap)
+		fclose(vmm->pcap);
 	vmm_streams_destroy(vmm);
 	vmm_control_destroy(vmm);
 	vmm_host_destroy(vmm);

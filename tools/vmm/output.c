@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "output.h"
+#include "pcap.h"
 #include "session.h"
 #include "vmm.h"
 
@@ -45,8 +46,14 @@ int vmm_output_log(struct vmm *vmm, uint32_t stream, uint64_t index, const void 
 int vmm_output(struct vmm *vmm, uint32_t stream, uint64_t index, const void *data, uint32_t len)
 {
 	uint64_t lsn;
+	int live = vmm_output_log(vmm, stream, index, data, len, &lsn);
 
-	return vmm_output_log(vmm, stream, index, data, len, &lsn);
+	if (live >= 0 && pcap_frame(vmm->pcap, data, len)) {
+		vmm_say(vmm, "the record of frames ends: %s", strerror(EIO));
+		fclose(vmm->pcap);
+		vmm->pcap = NULL;
+	}
+	return live;
 }
 
 uint64_t vmm_output_released(struct vmm *vmm, uint32_t stream)

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <linux/kvm.h>
 #include <linux/lockstep.h>
 
@@ -140,6 +141,7 @@ struct vmm {
 	struct vmm_host *host;
 	struct vmm_control *control;
 	struct vmm_stream *streams[LOCKSTEP_STREAMS];
+	FILE *pcap;		/* record of the net stream, or NULL */
 
 	atomic_bool live;
 	atomic_bool quit;
