@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A protected guest on two lab hosts, with an arbiter and a client outside.
+
+    a ---- eth0 guest network ---- b		clients: the run's namespace, 10.77.1.1
+    a ---- eth1 log network ------ b		heartbeats, log
+    a ---- eth2 arb network ------ b		the arbiter: the run's namespace, 10.77.3.1
+"""
+
+import json
+import os
+import re
+import subprocess
+import uuid
+
+from . import parts
+
+GUEST_IP = "10.77.1.50"
+GUEST_PORT = 7001
+ARBITER_PORT = 7470
+ARBITER_NODE = "arbiter"
+DAEMON_PORT = 7471
+NAME = "web"
+MAC = "52:54:00:77:01:50"
+
+# How long silence lasts in the lab: hosts' clocks drift against each other (README.md).
+DETECT = {"heartbeat": "100ms", "silence": "1500ms", "confirm": "750ms", "resume": "8s"}
+
+
+class Pair:
+    """Two hosts, their daemons, an arbiter; one guest, given by its kernel arguments and VMM options."""
+
+    def __init__(self, lab, append, vmm=(), disk=None, detect=None, memory=128):
+        self.lab = lab
+        self.uuid = str(uuid.uuid4())
+        self.detect = {**DETECT, **(detect or {})}
+        self.disk = disk
+        self.options = [("memory", memory), ("tap", "tap0"), ("mac", MAC), ("rng", "yes"),
+                        ("append", "quiet lockstep.ip=%s/24 %s" % (GUEST_IP, append)),
+                        ("serial", "file:/var/log/lockstep/serial"), *vmm]
+        if disk:
+            self.options.append(("disk", "/var/guest.img"))
+        self.keys = os.path.join(lab.dir, "keys")
+        self._keys()
+        self.hosts = [lab.host(name, lockstep=True, mem=1024, files=self._files(name, other))
+                      for name, other in (("a", "b"), ("b", "a"))]
+        self.a, self.b = self.hosts
+        self.daemons = {}
+        self.arbiter = None
+
+    # -- configuration ------------------------------------------------------
+
+    def _keys(self):
+        ctl = parts.built("lockstepctl")
+        for argv in (["keys", "init", "lab", "--dir", self.keys],
+                     *(["keys", "issue", node, "--dir", self.keys, "--out", os.path.join(self.keys, node)]
+                       for node in ("a", "b", ARBITER_NODE))):
+            subprocess.run([ctl, *argv], check=True, stdout=subprocess.DEVNULL)
+
+    def _write(self, name, text):
+        path = os.path.join(self.lab.dir, name)
+        with open(path, "w") as f:
+            f.write(text)
+        return path
+
+    def _files(self, node, other):
+        net = self.lab.net
+        number = {"a": 1, "b": 2}
+        daemon = f"""[node]
+keys = /etc/lockstep/keys
+listen = {net.address('log', number[node])}:{DAEMON_PORT}
+verbose = yes
+[peer {other}]
+address = {net.address('log', number[other])}:{DAEMON_PORT}
+[arbiter {ARBITER_NODE}]
+address = {net.address('arb')}:{ARBITER_PORT}
+timeout = 3s
+[detect]
+""" + "".join(f"{k} = {v}\n" for k, v in self.detect.items())
+        guest = f"[guest]\nuuid = {self.uuid}\npeer = {other}\nwait = yes\n[vmm]\n"
+        guest += "kernel = /guest/vmlinuz\ninitrd = /guest/initrd\n"
+        guest += "".join(f"{k} = {v}\n" for k, v in self.options)
+        return {"etc/lockstep/keys": os.path.join(self.keys, node),
+                "etc/lockstep/lockstepd.conf": self._write(f"lockstepd.{node}.conf", daemon),
+                f"etc/lockstep/guests/{NAME}.conf": self._write(f"guest.{node}.conf", guest)}
+
+    # -- life ---------------------------------------------------------------
+
+    def start_arbiter(self):
+        store = os.path.join(self.lab.dir, "arbiter")
+        self.arbiter = self.lab.outside(
+            [parts.built("lockstep-arbiter"), "--listen", f"{self.lab.net.address('arb')}:{ARBITER_PORT}",
+             "--store", store, "--keys", os.path.join(self.keys, ARBITER_NODE)], "arbiter")
+
+    def start_host(self, host):
+        """Boot one host to where its daemon runs."""
+        host.start()
+        host.run("insmod /lab/lockstep.ko && mkdir -p /run/lockstep /var/log/lockstep /var/lib/lockstep && "
+                 "ip tuntap add tap0 mode tap && ip link set tap0 master br-eth0 up")
+        if self.disk:
+            host.put(self.disk, "/var/guest.img")
+        self.start_daemon(host)
+
+    def start_daemon(self, host):
+        self.daemons[host.name] = host.spawn("exec lockstepd", log=f"lockstepd.{len(self.daemons)}.log")
+
+    def start(self):
+        """Everything up to a protected, running guest."""
+        self.start_arbiter()
+        for host in self.hosts:
+            self.start_host(host)
+        self.start_guest()
+        return self
+
+    def start_guest(self):
+        self.a.run(f"lockstepctl start {NAME}", timeout=120)
+        self.wait_state(self.a, "protected-primary", 120)
+        self.wait_state(self.b, "protected-backup", 120)
+        self.lab.say("the guest is protected")
+
+    def wait_service(self, timeout=240):
+        """Until the guest's service accepts connections."""
+        probe = ["/usr/bin/python3", "-c",
+                 f"import socket; socket.create_connection(('{GUEST_IP}', {GUEST_PORT}), 2)"]
+
+        def up():
+            return self.lab.outside(probe, "probe").wait(10) == 0
+
+        self.lab.wait_for(up, timeout, "the guest's service", interval=1)
+
+    def client(self, name="client", **options):
+        """A session of seqclient; options become --option value."""
+        argv = [parts.built("seqclient"), "--json", "--history", os.path.join(self.lab.dir, name + ".history")]
+        for k, v in options.items():
+            argv += ["--" + k.replace("_", "-"), str(v)]
+        return self.lab.outside([*argv, GUEST_IP, str(GUEST_PORT)], name)
+
+    # -- what is seen -------------------------------------------------------
+
+    def sysfs(self, host, path):
+        c = host.run(f"cat /sys/kernel/lockstep/{NAME}/{path}", check=False)
+        return c.text.strip() if c.status == 0 else None
+
+    def state(self, host):
+        return self.sysfs(host, "state")
+
+    def counters(self, host):
+        text = host.run(f"cd /sys/kernel/lockstep/{NAME}/counters && grep . *").text
+        return {k: int(v) for k, v in (line.split(":") for line in text.split())}
+
+    def wait_state(self, host, state, timeout):
+        wanted = [state] if isinstance(state, str) else state
+        try:
+            self.lab.wait_for(lambda: self.state(host) in wanted, timeout,
+                              f"state {state} on host {host.name}", interval=0.5)
+        except TimeoutError:
+            self.lab.say(f"{host.name} is {self.state(host)}; its daemon said:")
+            self.lab.say(self.daemons[host.name].text[-1500:])
+            raise
+
+    def status(self, host):
+        return json.loads(host.run("lockstepctl status --json").text)
+
+    def serial(self, host):
+        return host.get("/var/log/lockstep/serial")
+
+    def control(self, host, command, timeout=300):
+        """A command for the VMM's control socket."""
+        c = host.run(f"lockstepctl {command}", timeout=timeout, check=False)
+        return c.status, c.text
+
+    @staticmethod
+    def result(client):
+        """What seqclient printed."""
+        found = re.findall(r"^\{.*\}$", client.text, re.M)
+        return json.loads(found[-1]) if found else {}
