@@ -58,7 +58,7 @@ int vmm_ask(const char *path, const char *command)
 {
 	char *line = NULL;
 	size_t room = 0;
-	FILE *stream;
+	FILE *stream = NULL;
 	int err = connect_to(path, &stream);
 
 	if (err)
