@@ -136,6 +136,19 @@ class Lab:
                 told = now
             time.sleep(interval)
 
+    def settle(self, look, seconds):
+        """Watch what look() returns for that long; True if it stayed the same. For what must not happen."""
+        first, end = look(), time.monotonic() + seconds
+        while time.monotonic() < end:
+            if look() != first:
+                return False
+            time.sleep(0.2)
+        return True
+
+    def elapse(self, seconds):
+        """Let time pass, where the moment itself is what a test chooses (a fault at a random time)."""
+        time.sleep(seconds)
+
     # -- hosts --------------------------------------------------------------
 
     def host(self, name, **options):
@@ -155,6 +168,8 @@ class Lab:
         """
         host = self.hosts[name] = Host(self, name, len(self.hosts) + 1, **options)
         return host
+
+    built = staticmethod(parts.built)
 
     # -- networks -----------------------------------------------------------
 
@@ -195,15 +210,16 @@ class Lab:
     # -- end ----------------------------------------------------------------
 
     def verdicts(self):
-        """A test point for each host that still owes its verdict, and for each start that was judged bad."""
+        """A test point for each host: every one of its starts has to end well."""
         for host in self.hosts.values():
-            if host.starts and not getattr(host, "reported", False):
-                good, reason = host.finish()
-                host.reported = True
-                self.ok(good, f"verdict of host {host.name}", reason, *self._tail(host))
+            if host.process:
+                host.finish()
+            bad = [f"start {i}: {reason}" for i, (good, reason) in enumerate(host.results, 1) if not good]
+            if host.results:
+                self.ok(not bad, f"verdict of host {host.name}", *bad, *self._tail(host))
 
     def _tail(self, host):
-        text = host._log_text("console").splitlines()[-15:]
+        text = (host._log_text("qemu") + host._log_text("console")).splitlines()[-15:]
         return ["console of host " + host.name + ":"] + text if text else []
 
     def close(self):

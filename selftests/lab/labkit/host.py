@@ -52,7 +52,8 @@ class Host:
             self.files.setdefault("guest/initrd", guest["GUEST_INITRD"])
         self.starts = 0
         self.killed = False
-        self.judged = True      # the last start has its verdict, or needs none
+        self.verdict = None     # of the last start: (good, reason), None while it runs
+        self.results = []       # of all starts
         self.process = None
         self.agent = None
         os.makedirs(self.dir, exist_ok=True)
@@ -81,6 +82,7 @@ class Host:
         names = [m.split()[0] for m in self.modules] + parts.MORE_MODULES
         a.node("dev/console", "c", 5, 1)
         parts.add_busybox(a)
+        a.link("sbin", "bin")       # the kernel calls /sbin/modprobe
         parts.add_program(a, "bin/sh", "/bin/dash")     # busybox's would prefer its own ip, tc...
         for directory in ("proc", "sys", "run", "tmp", "root", "etc", "var/log", "lab"):
             a.dir(directory)
@@ -148,7 +150,7 @@ class Host:
                 stdout=out, stderr=out, pass_fds=[theirs.fileno()], preexec_fn=die_with_parent)
         self.agent = Agent(ours)
         self.killed = False
-        self.judged = False
+        self.verdict = None
         self.lab.say(f"{self.name}: power on, pid {self.process.pid}")
         if wait:
             self.wait_ready()
@@ -241,13 +243,13 @@ class Host:
             self.verdict = (True, "ok")
         else:
             self.verdict = (False, said[0] if said else "no verdict")
-        self.judged = True
+        self.results.append(self.verdict)
         self.process = None
         return self.verdict
 
     def finish(self, timeout=FINISH_TIMEOUT):
         """Ask for the verdict and the end; (good, reason). A host that gives none is killed: not good."""
-        if self.judged:
+        if not self.process:
             return self.verdict
         try:
             self.agent.finish()

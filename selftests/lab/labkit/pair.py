@@ -29,16 +29,15 @@ DETECT = {"heartbeat": "100ms", "silence": "1500ms", "confirm": "750ms", "resume
 class Pair:
     """Two hosts, their daemons, an arbiter; one guest, given by its kernel arguments and VMM options."""
 
-    def __init__(self, lab, append, vmm=(), disk=None, detect=None, memory=128):
+    def __init__(self, lab, append, vmm=(), disks=(), detect=None, memory=128):
         self.lab = lab
         self.uuid = str(uuid.uuid4())
         self.detect = {**DETECT, **(detect or {})}
-        self.disk = disk
+        self.disks = list(disks)        # local files, copied to both hosts
         self.options = [("memory", memory), ("tap", "tap0"), ("mac", MAC), ("rng", "yes"),
                         ("append", "quiet lockstep.ip=%s/24 %s" % (GUEST_IP, append)),
                         ("serial", "file:/var/log/lockstep/serial"), *vmm]
-        if disk:
-            self.options.append(("disk", "/var/guest.img"))
+        self.options += [("disk", f"/var/disk{i}.img") for i in range(len(self.disks))]
         self.keys = os.path.join(lab.dir, "keys")
         self._keys()
         self.hosts = [lab.host(name, lockstep=True, mem=1024, files=self._files(name, other))
@@ -62,6 +61,11 @@ class Pair:
             f.write(text)
         return path
 
+    def _definition(self, other):
+        text = f"[guest]\nuuid = {self.uuid}\npeer = {other}\nwait = yes\n[vmm]\n"
+        text += "kernel = /guest/vmlinuz\ninitrd = /guest/initrd\nnet-pcap = /var/log/lockstep/net.pcap\n"
+        return text + "".join(f"{k} = {v}\n" for k, v in self.options)
+
     def _files(self, node, other):
         net = self.lab.net
         number = {"a": 1, "b": 2}
@@ -76,9 +80,7 @@ address = {net.address('arb')}:{ARBITER_PORT}
 timeout = 3s
 [detect]
 """ + "".join(f"{k} = {v}\n" for k, v in self.detect.items())
-        guest = f"[guest]\nuuid = {self.uuid}\npeer = {other}\nwait = yes\n[vmm]\n"
-        guest += "kernel = /guest/vmlinuz\ninitrd = /guest/initrd\n"
-        guest += "".join(f"{k} = {v}\n" for k, v in self.options)
+        guest = self._definition(other)
         return {"etc/lockstep/keys": os.path.join(self.keys, node),
                 "etc/lockstep/lockstepd.conf": self._write(f"lockstepd.{node}.conf", daemon),
                 f"etc/lockstep/guests/{NAME}.conf": self._write(f"guest.{node}.conf", guest)}
@@ -96,12 +98,18 @@ timeout = 3s
         host.start()
         host.run("insmod /lab/lockstep.ko && mkdir -p /run/lockstep /var/log/lockstep /var/lib/lockstep && "
                  "ip tuntap add tap0 mode tap && ip link set tap0 master br-eth0 up")
-        if self.disk:
-            host.put(self.disk, "/var/guest.img")
+        for i, disk in enumerate(self.disks):
+            host.put(disk, f"/var/disk{i}.img")
         self.start_daemon(host)
 
     def start_daemon(self, host):
-        self.daemons[host.name] = host.spawn("exec lockstepd", log=f"lockstepd.{len(self.daemons)}.log")
+        self.daemons[host.name] = host.spawn("exec lockstepd", log="lockstepd.log")
+
+    def kill_daemon(self, host):
+        """SIGKILL; its guest loses its daemon."""
+        self.daemons[host.name].signal(9)
+        self.daemons[host.name].wait(30)
+        self.lab.say(f"{host.name}: lockstepd killed")
 
     def start(self):
         """Everything up to a protected, running guest."""
@@ -110,6 +118,27 @@ timeout = 3s
             self.start_host(host)
         self.start_guest()
         return self
+
+    def again(self):
+        """A new guest on the same hosts; one that was killed is booted, daemons that are gone are started."""
+        self.uuid = str(uuid.uuid4())
+        for host, other in ((self.a, "b"), (self.b, "a")):
+            if not host.running:
+                self.start_host(host)
+            pid = self.sysfs(host, "vmm_pid")
+            if pid:
+                host.run(f"kill -9 {pid}")
+                self.lab.wait_for(lambda: self.state(host) is None, 60, "the old VMM's end")
+            if not self.daemons[host.name].running:
+                self.start_daemon(host)
+            host.run("rm -f /var/log/lockstep/serial")
+            host.put(self._definition(other).encode(), f"/etc/lockstep/guests/{NAME}.conf")
+        self.start_guest()
+        self.wait_service()
+
+    def live(self):
+        """Names of the hosts whose instance may let outputs out by itself."""
+        return [h.name for h in self.hosts if h.running and self.state(h) in ("solo", "live", "sync-source")]
 
     def start_guest(self):
         self.a.run(f"lockstepctl start {NAME}", timeout=120)
@@ -133,6 +162,14 @@ timeout = 3s
         for k, v in options.items():
             argv += ["--" + k.replace("_", "-"), str(v)]
         return self.lab.outside([*argv, GUEST_IP, str(GUEST_PORT)], name)
+
+    def replies(self, name="client"):
+        """How many replies a session has had so far."""
+        try:
+            with open(os.path.join(self.lab.dir, name + ".history")) as f:
+                return sum(1 for _ in f)
+        except FileNotFoundError:
+            return 0
 
     # -- what is seen -------------------------------------------------------
 
@@ -163,10 +200,11 @@ timeout = 3s
     def serial(self, host):
         return host.get("/var/log/lockstep/serial")
 
-    def control(self, host, command, timeout=300):
-        """A command for the VMM's control socket."""
-        c = host.run(f"lockstepctl {command}", timeout=timeout, check=False)
-        return c.status, c.text
+    def ask(self, host, command, timeout=300):
+        """A command for the VMM's control socket; its answer."""
+        c = host.run(f"lockstep-vmm --control /run/lockstep/{NAME}.vmm --ask '{command}'", timeout=timeout,
+                     check=False)
+        return json.loads(c.text) if c.text.strip() else {"ok": False, "error": f"status {c.status}"}
 
     @staticmethod
     def result(client):

@@ -65,7 +65,7 @@ def built(name):
 
 @functools.cache
 def libraries(program):
-    """Shared libraries of a program, with its interpreter, as paths on this machine."""
+    """Shared libraries of a program, with its interpreter, as paths on this machine; none of a static one."""
     p = subprocess.run(["ldd", program], capture_output=True, text=True)
     if "not found" in p.stdout:
         raise RuntimeError(f"{program}: {p.stdout}")

@@ -10,7 +10,7 @@ def splat(lab, name, text):
     h = lab.host(name).start()
     h.run(f"echo '<4>{text}' >/dev/kmsg")
     good, reason = h.finish()
-    h.reported = True
+    h.results.clear()
     lab.ok(not good and text in reason, f"a host is failed by '{text}'", (good, reason))
 
 
@@ -25,33 +25,33 @@ def main(lab):
         lab.ok("status 3" in str(e), "a command that fails ends the scenario", e)
     h.run("echo '<4>BUG: known one' >/dev/kmsg")
     lab.ok(h.finish()[0], "a line that the scenario forgives is forgiven")
-    h.reported = True
+    h.results.clear()
 
     h = lab.host("killed").start()
     h.run("echo '<4>BUG: sleeping function called from invalid context' >/dev/kmsg")
     lab.wait_for(lambda: "LAB-FAIL" in h._log_text("verdict"), 30, "the failure on the verdict port")
     h.kill()
-    h.reported = True
+    h.results.clear()
     lab.ok(not h.verdict[0], "a host that splats and is killed later is failed all the same", h.verdict)
 
     h = lab.host("panic").start()
     h.spawn("echo c >/proc/sysrq-trigger")
     h.process.wait(60)
     good, reason = h.finish()
-    h.reported = True
+    h.results.clear()
     lab.ok(not good, "a host that panics is failed", reason)
 
     h = lab.host("silent").start()
     h.spawn("reboot -f")
     h.process.wait(60)
     good, reason = h.finish()
-    h.reported = True
+    h.results.clear()
     lab.ok(not good and "no verdict" in reason, "a host that ends without a verdict is failed", reason)
 
     h = lab.host("stuck").start()
     h.pause()
     good, reason = h.finish(timeout=5)
-    h.reported = True
+    h.results.clear()
     lab.ok(not good and "no verdict" in reason, "a host that never answers is failed", reason)
 
 

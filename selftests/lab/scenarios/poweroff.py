@@ -1,0 +1,24 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Power-off of a protected guest is not a failure: both sides end in order, the generation is closed, and
+the guest starts protected again from there."""
+
+from labkit import scenario
+from labkit.pair import Pair
+
+
+def main(lab):
+    pair = Pair(lab, "lockstep.run=mix:-n:2 lockstep.then=poweroff").start()
+    for round_ in (1, 2):
+        for host in pair.hosts:
+            lab.wait_for(lambda: pair.state(host) is None, 240, f"the guest's end on {host.name}")
+        lab.ok(b"GUEST-DONE 0" in pair.serial(pair.a), f"run {round_}: the guest did its work and powered off")
+        lab.ok(not any(pair.live()), f"run {round_}: no instance is left")
+        logs = [d.text for d in pair.daemons.values()]
+        lab.ok(not any("contest" in text for text in logs), f"run {round_}: nobody took it for a failure",
+               *[t[-800:] for t in logs])
+        if round_ == 1:
+            pair.start_guest()
+
+
+scenario(main)
