@@ -87,6 +87,11 @@ static enum op_kind due(struct lockstep_guest *g)
 		return OP_CLAIM;
 	case LOCKSTEP_STATE_CONTEST_B:
 		return drained ? OP_CLAIM : OP_NONE;
+	case LOCKSTEP_STATE_SOLO:
+		/* an operator takes back what waits at the start barrier */
+		if (!g->release)
+			return OP_NONE;
+		return c->listed ? OP_CLOSE : OP_CLOSE_LIST;
 	case LOCKSTEP_STATE_STOPPING:
 		if (!drained)
 			return OP_NONE;
@@ -442,6 +447,10 @@ static void closed(struct lockstep_guest *g, const struct lockstep_arbiter_answe
 	if (answer->result == LOCKSTEP_ARBITER_OK ||
 	    (answer->result == LOCKSTEP_ARBITER_LOST &&
 	     mark_is_by(answer, &g->info.instance))) {
+		if (g->state == LOCKSTEP_STATE_SOLO) {
+			lockstep_guest_event(g, LOCKSTEP_EVENT_RELEASE, g->info.generation, NULL);
+			return;
+		}
 		lockstep_guest_send(g, LOCKSTEP_MESSAGE_CLOSED, g->info.generation);
 		lockstep_guest_event(g, LOCKSTEP_EVENT_CLOSED, g->info.generation, NULL);
 		return;
@@ -450,7 +459,8 @@ static void closed(struct lockstep_guest *g, const struct lockstep_arbiter_answe
 	lockstep_guest_alarm(g, "guest.refused", "generation %llu can't be closed: %s",
 			     (unsigned long long)g->contest.generation, answer->detail);
 	retry_later(g);
-	lockstep_guest_event(g, LOCKSTEP_EVENT_SILENCE, g->info.generation, NULL);
+	if (g->state == LOCKSTEP_STATE_STOPPING)
+		lockstep_guest_event(g, LOCKSTEP_EVENT_SILENCE, g->info.generation, NULL);
 }
 
 static void looked(struct lockstep_guest *g, const struct lockstep_arbiter_answer *answer,

@@ -63,6 +63,7 @@ struct lockstep_contest_op;
  * @send: a message to a peer; -ENOTCONN, -ENOBUFS, ...: not sent
  * @receive_pause: stop or go on taking messages from a peer
  * @kill: end a VMM that does not end by itself
+ * @attached: a guest was attached and is served from now on; may be NULL
  */
 struct lockstep_core_ops {
 	uint64_t (*now)(void *user);
@@ -79,6 +80,7 @@ struct lockstep_core_ops {
 	int (*send)(void *user, struct lockstep_node *node, const struct lockstep_message *m);
 	void (*receive_pause)(void *user, struct lockstep_node *node, bool pause);
 	void (*kill)(void *user, uint32_t pid);
+	void (*attached)(void *user, struct lockstep_guest *g);
 };
 
 /**
@@ -246,6 +248,7 @@ struct lockstep_contest {
  * @foreign: another daemon is bound
  * @gone: detached: only waits to be freed
  * @force: an operator's word that no other instance lives
+ * @release: an operator's word that it shall end
  * @node: where the other half is, or NULL
  * @heard_ns: the peer instance was last heard
  * @progress_ns: acks moved, or nothing was outstanding
@@ -275,6 +278,7 @@ struct lockstep_guest {
 	bool foreign;
 	bool gone;
 	bool force;
+	bool release;
 	struct lockstep_node *node;
 	uint64_t heard_ns;
 	uint64_t progress_ns;
@@ -355,6 +359,19 @@ void lockstep_core_guests_check(struct lockstep_core *core, const uint32_t *ids,
  * Return: 0, -ENOENT, or -EBUSY when it does not wait for that.
  */
 int lockstep_core_force(struct lockstep_core *core, const char *name);
+
+/**
+ * lockstep_core_release() - give up an instance that does not run
+ * @core: core
+ * @name: guest, attached here
+ *
+ * One that waits, for its other half or for an operator, or that diverged, ends;
+ * a generation that was begun for it, and never ran, is closed before.
+ *
+ * Return: 0; -ENOENT; -EBUSY: it runs, or follows one that does: it is to be
+ * powered off from inside.
+ */
+int lockstep_core_release(struct lockstep_core *core, const char *name);
 
 struct lockstep_guest *lockstep_core_guest_find(struct lockstep_core *core, const char *name);
 

@@ -269,6 +269,9 @@ static void work_free(struct lockstep_guest *g)
 
 static void work_solo(struct lockstep_guest *g)
 {
+	lockstep_contest_run(g);
+	if (g->release || g->state != LOCKSTEP_STATE_SOLO)
+		return;
 	if (lockstep_guest_is_fresh(g) &&
 	    lockstep_guest_now(g) - g->announce_ns >= LOCKSTEP_ANNOUNCE_NS)
 		lockstep_pair_announce(g);

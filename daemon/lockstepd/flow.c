@@ -121,6 +121,9 @@ static void rewind_got(struct lockstep_guest *g, const struct lockstep_message *
 {
 	if (!lockstep_state_rule(g->state)->logs || m->generation != g->info.generation)
 		return;
+	/* asked before what was acknowledged since: it has it by now */
+	if (m->lsn < g->flow.acked)
+		return;
 	if (lockstep_flow_resume(g, m->lsn) == -ERANGE)
 		lockstep_failover_lost(g, LOCKSTEP_EVENT_PEER_FAILED,
 				       "the backup lacks log that is not held any more");

@@ -254,14 +254,13 @@ static void guest_start(struct lockstep_guest *g)
 	lockstep_guest_settle(g);
 }
 
-static struct lockstep_guest *guest_new(struct lockstep_core *core,
-					const struct lockstep_guest_info *info)
+static void guest_new(struct lockstep_core *core, const struct lockstep_guest_info *info)
 {
 	struct lockstep_guest *g = calloc(1, sizeof(*g));
 
 	if (!g) {
 		lockstep_err("%s: no memory to serve it", info->name);
-		return NULL;
+		return;
 	}
 	g->core = core;
 	g->info = *info;
@@ -270,7 +269,8 @@ static struct lockstep_guest *guest_new(struct lockstep_core *core,
 	TAILQ_INSERT_TAIL(&core->guests, g, entry);
 	if (guest_bind(g))
 		guest_start(g);
-	return g;
+	if (core->ops->attached)
+		core->ops->attached(core->user, g);
 }
 
 static void guest_gone(struct lockstep_guest *g)
@@ -576,4 +576,25 @@ int lockstep_core_force(struct lockstep_core *core, const char *name)
 	lockstep_event_emit("guest.forced", lockstep_guest_event_json(g));
 	lockstep_guest_settle(g);
 	return 0;
+}
+
+int lockstep_core_release(struct lockstep_core *core, const char *name)
+{
+	struct lockstep_guest *g = lockstep_core_guest_find(core, name);
+
+	if (!g || g->foreign)
+		return -ENOENT;
+	switch (g->state) {
+	case LOCKSTEP_STATE_FREE:
+	case LOCKSTEP_STATE_DIVERGED:
+		return lockstep_guest_event(g, LOCKSTEP_EVENT_RELEASE, 0, NULL);
+	case LOCKSTEP_STATE_SOLO:
+		if (!lockstep_guest_is_fresh(g))
+			return -EBUSY;
+		g->release = true;
+		lockstep_guest_settle(g);
+		return 0;
+	default:
+		return -EBUSY;
+	}
 }

@@ -65,7 +65,7 @@ static bool fits(struct lockstep_guest *g, const struct lockstep_node *node,
 static void twin_found(struct lockstep_guest *g, struct lockstep_node *node,
 		       const struct lockstep_message *m)
 {
-	if (!lockstep_guest_is_fresh(g) || !(m->hello.flags & LOCKSTEP_HELLO_FRESH) ||
+	if (g->release || !lockstep_guest_is_fresh(g) || !(m->hello.flags & LOCKSTEP_HELLO_FRESH) ||
 	    !fits(g, node, &m->hello))
 		return;
 	if (m->hello.state == LOCKSTEP_STATE_FREE) {
