@@ -161,7 +161,7 @@ timeout = 3s
         argv = [parts.built("seqclient"), "--json", "--history", os.path.join(self.lab.dir, name + ".history")]
         for k, v in options.items():
             argv += ["--" + k.replace("_", "-"), str(v)]
-        return self.lab.outside([*argv, GUEST_IP, str(GUEST_PORT)], name)
+        return self.lab.outside([*argv, "--port", str(GUEST_PORT), GUEST_IP], name)
 
     def replies(self, name="client"):
         """How many replies a session has had so far."""

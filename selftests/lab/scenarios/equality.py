@@ -28,7 +28,7 @@ def main(lab):
     pair = Pair(lab, f"lockstep.run={work}",
                 disks=[disk(lab, "work.img", True), disk(lab, "scribble.img", False)]).start()
     pair.wait_service()
-    client = pair.client(time=3600, interval=100, patience=120)
+    client = pair.client(time=3600, interval=100, silence=120)
 
     def lived():
         return pair.counters(pair.a)["clock_ns"] >= SECONDS * 10 ** 9

@@ -42,7 +42,7 @@ def run(lab, pair, number, delay):
     name = f"client-{number}"
     pair.again()
     captures = {h.name: lab.capture_start(h, "guest") for h in pair.hosts}
-    client = pair.client(name=name, time=3600, interval=50, patience=120)
+    client = pair.client(name=name, time=3600, interval=50, silence=120)
     lab.wait_for(lambda: pair.replies(name) > 5, 60, "the first replies")
     lab.elapse(delay)
     pair.a.kill()

@@ -27,7 +27,7 @@ class Case:
         for h in self.pair.hosts:
             self.captures[h.name] = self.lab.capture_start(h, "guest")
         self.client = self.pair.client(name="client-" + self.name.replace(" ", "-"), time=3600, interval=100,
-                                       patience=300)
+                                       silence=300)
         self.lab.wait_for(lambda: self.replies() > 10, 120, "ten replies")
         return self
 
