@@ -16,6 +16,7 @@ enum rule {
 	RULE_KVM,	/* KVM keeps it; part of the guest's state */
 	RULE_FIXED,	/* reads as @value, writes are ignored */
 	RULE_CLOCK,	/* the TSC: logged like RDTSC; a write is #GP */
+	RULE_ABSENT,	/* #GP, which the guest is known to expect */
 };
 
 struct msr {
@@ -46,9 +47,13 @@ static const struct msr msrs[] = {
 	{ 0x000002ff, 1, RULE_KVM, 0, "MTRRdefType", "as MTRRs" },
 	{ 0xc0000080, 5, RULE_KVM, 0, "EFER, STAR, LSTAR, CSTAR, SFMASK", "only the guest writes them" },
 	{ 0xc0000100, 4, RULE_KVM, 0, "FS, GS, kernel GS base, TSC_AUX", "only the guest writes them" },
+	{ 0xc0010000, 8, RULE_ABSENT, 0, "PERF_CTL, PERF_CTR",
+	  "Linux tries them before it believes that there are no counters" },
 	{ 0xc0010010, 1, RULE_FIXED, 0, "SYSCFG", "Linux looks for MtrrFixDramModEn and memory encryption" },
 	{ 0xc0010015, 1, RULE_FIXED, 1U << 24, "HWCR", "TscFreqSel: the TSC counts at one rate" },
 	{ 0xc001001f, 1, RULE_FIXED, 0, "NB_CFG", "Linux looks for extended configuration space" },
+	{ 0xc0011020, 1, RULE_ABSENT, 0, "LS_CFG",
+	  "Linux would turn store bypass off with it, on some hosts with effect" },
 	{ 0xc0011029, 1, RULE_FIXED, 2, "DE_CFG", "LFENCE is serialising, as Linux wants it" },
 };
 
@@ -120,6 +125,20 @@ uint64_t vmm_msr_digest(void)
 	return digest;
 }
 
+/* Say so once for each: a driver may try an MSR for ever. */
+static void note_unknown(struct vmm *vmm, uint32_t index, bool write)
+{
+	vmm->counters.unknown_msrs++;
+	for (unsigned int i = 0; i < vmm->n_unknown_msrs; i++)
+		if (vmm->unknown_msrs[i] == index)
+			return;
+	if (vmm->n_unknown_msrs == VMM_UNKNOWN_MSRS)
+		return;
+	vmm->unknown_msrs[vmm->n_unknown_msrs++] = index;
+	vmm_say(vmm, "the guest %s MSR %x, which this machine does not have: #GP",
+		write ? "writes" : "reads", index);
+}
+
 void vmm_msr_exit(struct vmm *vmm, bool write)
 {
 	struct kvm_run *run = vmm->run;
@@ -135,7 +154,8 @@ void vmm_msr_exit(struct vmm *vmm, bool write)
 		run->msr.data = vmm_clock_tsc(vmm);
 		return;
 	}
-	vmm->counters.unknown_msrs++;
+	if (!msr || msr->rule != RULE_ABSENT)
+		note_unknown(vmm, run->msr.index, write);
 	run->msr.error = 1;
 }
 

@@ -64,6 +64,21 @@ static int disk_digests(struct vmm *vmm, uint64_t *disks)
 	return 0;
 }
 
+/* Where writes are tracked, what they add up to has to be what memory says. */
+static int check_update(struct vmm *vmm, uint64_t full)
+{
+	uint64_t digest;
+	int err;
+
+	if (!vmm->ram.sums)
+		return 0;
+	err = vmm_memory_digest_update(vmm, &digest);
+	if (err || digest == full)
+		return err;
+	vmm_say(vmm, "a write to guest memory was not noticed: digests by tracking are not to be trusted");
+	return -EUCLEAN;
+}
+
 static int digest_all(struct vmm *vmm, uint16_t kind, struct vmm_verify_result *result,
 		      uint64_t *disks)
 {
@@ -81,7 +96,7 @@ static int digest_all(struct vmm *vmm, uint16_t kind, struct vmm_verify_result *
 	if (kind == VMM_VERIFY_DIGEST)
 		return vmm_memory_digest_update(vmm, &result->digest[VMM_DIGEST_MEMORY]);
 	result->digest[VMM_DIGEST_MEMORY] = vmm_memory_digest(vmm);
-	return 0;
+	return check_update(vmm, result->digest[VMM_DIGEST_MEMORY]);
 }
 
 static int write_dump(struct vmm *vmm, const char *name, const uint64_t *disks)

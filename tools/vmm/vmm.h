@@ -53,6 +53,7 @@ enum vmm_exit {
 
 #define VMM_NEVER		UINT64_MAX	/* of a timer: not armed */
 #define VMM_DEVICES_MAX		32
+#define VMM_UNKNOWN_MSRS	16	/* told of; more are only counted */
 #define VMM_PIO_RANGES_MAX	64
 
 struct vmm_timer {
@@ -150,6 +151,8 @@ struct vmm {
 	enum vmm_ending ending;
 	bool settled;
 	struct vmm_counters counters;
+	uint32_t unknown_msrs[VMM_UNKNOWN_MSRS];
+	unsigned int n_unknown_msrs;
 };
 
 /* End the machine after this stop; a later reason does not replace an earlier one. */
