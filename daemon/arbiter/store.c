@@ -162,6 +162,8 @@ static void set_floor(struct lockstep_store *s, const struct lockstep_uuid *vm, 
 	s->floors[i].floor = below;
 	first = lower_bound(s, &from);
 	last = lower_bound(s, &to);
+	if (first == last)
+		return;
 	memmove(&s->records[first], &s->records[last], (s->count - last) * sizeof(s->records[0]));
 	s->count -= last - first;
 }

@@ -1,0 +1,686 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * lockstep-arbiter as a program, through the client back end: requests, exactly
+ * one winner among many, kill -9 between and during requests, a server that
+ * hangs, and the command line.
+ *
+ * LOCKSTEP_SEED repeats what is random.
+ *
+ * Programs: daemon/lockstep-arbiter
+ * Sources: daemon/arbiter/record.c daemon/arbiter/wire.c daemon/arbiter/tcp.c
+ * Sources: daemon/transport daemon/common
+ * Sources: selftests/unit/transport_fixture.c selftests/unit/fuzz.c
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "arbiter/backend.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "fuzz.h"
+#include "transport_fixture.h"
+
+static struct fx fx;
+static char program[PATH_MAX];
+static pid_t server;
+static char port[16];
+static struct fx_node a, b;
+static struct lockstep_arbiter *arb_a, *arb_b;
+static unsigned int guests;
+
+/* --- the program --------------------------------------------------------- */
+
+static char *store_dir(void)
+{
+	static char path[PATH_MAX];
+
+	return fx_keys(&fx, "store", path);
+}
+
+static char *address(void)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "127.0.0.1:%s", port);
+	return text;
+}
+
+/* Run it with arguments; output goes to a pipe. */
+static pid_t spawn(char *const argv[], int *out)
+{
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (!pid) {
+		dup2(fds[1], 1);
+		dup2(fds[1], 2);
+		close(fds[0]);
+		execv(program, argv);
+		_exit(127);
+	}
+	close(fds[1]);
+	*out = fds[0];
+	return pid;
+}
+
+/* Until "listening on" tells that it serves. */
+static void server_start(void)
+{
+	char keys[PATH_MAX], listen[64], buf[4096] = "";
+	char *argv[] = {
+		program, "--listen", listen, "--store", store_dir(), "--keys",
+		fx_keys(&fx, "arbiter", keys), NULL
+	};
+	size_t have = 0;
+	char *p;
+	ssize_t n;
+	int out;
+
+	snprintf(listen, sizeof(listen), "127.0.0.1:%s", port[0] ? port : "0");
+	server = spawn(argv, &out);
+	while (!strstr(buf, "serving")) {
+		n = read(out, buf + have, sizeof(buf) - 1 - have);
+		if (n <= 0)
+			fail_msg("lockstep-arbiter did not start: %s", buf);
+		have += (size_t)n;
+		buf[have] = '\0';
+	}
+	p = strstr(buf, "listening on 127.0.0.1:");
+	assert_non_null(p);
+	assert_int_equal(sscanf(p, "listening on 127.0.0.1:%15[0-9]", port), 1);
+	/* What it says later is not read: the pipe goes with it. */
+	fcntl(out, F_SETFL, O_NONBLOCK);
+	dup2(out, 198);
+	close(out);
+}
+
+static void server_kill(int sig)
+{
+	int status;
+
+	kill(server, sig);
+	assert_int_equal(waitpid(server, &status, 0), server);
+	if (sig == SIGTERM)
+		assert_int_equal(status, 0);
+	server = 0;
+}
+
+static int run_program(char *const argv[], char *text, size_t size)
+{
+	size_t have = 0;
+	int out, status;
+	ssize_t n;
+	pid_t pid;
+
+	pid = spawn(argv, &out);
+	while (have < size - 1 && (n = read(out, text + have, size - 1 - have)) > 0)
+		have += (size_t)n;
+	text[have] = '\0';
+	close(out);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int group_setup(void **state)
+{
+	const char *build = getenv("LOCKSTEP_BUILD");
+
+	(void)state;
+	lockstep_log_init("test", LOCKSTEP_LOG_ERR, false);
+	fuzz_seed();
+	fx_init(&fx);
+	snprintf(program, sizeof(program), "%s/lockstep-arbiter",
+		 build ? build : "../../build/daemon");
+	if (access(program, X_OK))
+		fail_msg("%s is not there: make -C daemon", program);
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	(void)state;
+	fx_exit(&fx);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	server_start();
+	fx_node_init(&a, &fx, "a", NULL);
+	fx_node_init(&b, &fx, "b", NULL);
+	assert_int_equal(lockstep_arbiter_tcp_create(a.t, "arbiter", address(), &arb_a), 0);
+	assert_int_equal(lockstep_arbiter_tcp_create(b.t, "arbiter", address(), &arb_b), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	if (arb_a)
+		arb_a->ops->destroy(arb_a);
+	if (arb_b)
+		arb_b->ops->destroy(arb_b);
+	arb_a = arb_b = NULL;
+	fx_node_exit(&a);
+	fx_node_exit(&b);
+	if (server)
+		server_kill(SIGTERM);
+	return 0;
+}
+
+/* --- requests ------------------------------------------------------------ */
+
+struct answer {
+	bool done;
+	enum lockstep_arbiter_result result;
+	enum lockstep_arbiter_refusal refusal;
+	bool maybe_done;
+	struct lockstep_uuid store;
+	uint8_t value[LOCKSTEP_ARBITER_VALUE_MAX];
+	size_t len;
+	size_t count;
+	struct lockstep_arbiter_info info;
+	bool has_info;
+};
+
+static void on_done(const struct lockstep_arbiter_answer *answer, void *arg)
+{
+	struct answer *an = arg;
+
+	assert_false(an->done);
+	assert_non_null(answer->detail);
+	an->done = true;
+	an->result = answer->result;
+	an->refusal = answer->refusal;
+	an->maybe_done = answer->maybe_done;
+	an->store = answer->store;
+	an->len = answer->len;
+	if (answer->len)
+		memcpy(an->value, answer->value, answer->len);
+}
+
+static void on_list(const struct lockstep_arbiter_answer *answer,
+		    const struct lockstep_arbiter_entry *entries, size_t count, void *arg)
+{
+	struct json_object *o;
+	struct answer *an = arg;
+	size_t i;
+
+	on_done(answer, arg);
+	an->count = count;
+	for (i = 0; i < count; i++) {
+		o = lockstep_arbiter_record_json(entries[i].key, entries[i].value,
+						 entries[i].len);
+		assert_non_null(o);
+		json_object_put(o);
+	}
+}
+
+static void on_probe(const struct lockstep_arbiter_answer *answer,
+		     const struct lockstep_arbiter_info *info, void *arg)
+{
+	struct answer *an = arg;
+
+	on_done(answer, arg);
+	if (info) {
+		an->info = *info;
+		an->has_info = true;
+		assert_string_equal(info->node, "arbiter");
+	}
+}
+
+static struct lockstep_arbiter_member member(const char *node, uint8_t instance)
+{
+	struct lockstep_arbiter_member m = { 0 };
+
+	strcpy(m.node, node);
+	m.boot_id.b[0] = (uint8_t)node[0];
+	m.instance.b[0] = instance;
+	return m;
+}
+
+static struct lockstep_uuid new_guest(void)
+{
+	struct lockstep_uuid vm = { { 0 } };
+
+	guests++;
+	memcpy(vm.b, &guests, sizeof(guests));
+	vm.b[15] = 1;
+	return vm;
+}
+
+static void get_store(struct lockstep_uuid *store)
+{
+	struct answer an = { 0 };
+
+	assert_int_equal(arb_a->ops->probe(arb_a, 10000, on_probe, &an), 0);
+	fx_wait(&fx, an.done);
+	assert_true(an.has_info);
+	*store = an.info.store;
+}
+
+/* Generation 1 of a new guest, of a's instance 1 and b's instance 2. */
+static struct lockstep_uuid formed_guest(void)
+{
+	struct lockstep_arbiter_open o = {
+		.generation = 1, .members = { member("a", 1), member("b", 2) }, .nmembers = 2,
+	};
+	struct lockstep_uuid vm = new_guest();
+	struct answer an = { 0 };
+
+	get_store(&o.store);
+	assert_int_equal(arb_a->ops->create_open(arb_a, &vm, &o, 10000, on_done, &an), 0);
+	assert_false(an.done);			/* never before it returned */
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
+	return vm;
+}
+
+static void claim(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+		  const char *node, uint8_t instance, unsigned int ms, struct answer *an)
+{
+	struct lockstep_arbiter_mark m = {
+		.generation = 1, .by = member(node, instance), .reason = "silence",
+	};
+
+	memset(an, 0, sizeof(*an));
+	assert_int_equal(arb->ops->claim(arb, vm, &m, ms, on_done, an), 0);
+}
+
+static uint8_t winner(const struct lockstep_uuid *vm)
+{
+	struct lockstep_arbiter_key key = { *vm, 1, LOCKSTEP_RECORD_WON };
+	struct lockstep_arbiter_mark m;
+	struct answer an = { 0 };
+
+	assert_int_equal(arb_b->ops->get(arb_b, &key, 10000, on_done, &an), 0);
+	fx_wait(&fx, an.done);
+	if (an.result == LOCKSTEP_ARBITER_ABSENT)
+		return 0;
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
+	assert_int_equal(lockstep_arbiter_mark_decode(an.value, an.len, &m), 0);
+	return m.by.instance.b[0];
+}
+
+/* --- tests --------------------------------------------------------------- */
+
+static void test_requests(void **state)
+{
+	struct lockstep_arbiter_mark m = { .generation = 1, .by = member("b", 2) };
+	struct lockstep_arbiter_open o;
+	struct lockstep_uuid vm = formed_guest();
+	struct lockstep_arbiter_key key = { vm, 1, LOCKSTEP_RECORD_OPEN };
+	struct answer an = { 0 };
+
+	(void)state;
+	assert_int_equal(arb_b->ops->get(arb_b, &key, 10000, on_done, &an), 0);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
+	assert_int_equal(lockstep_arbiter_open_decode(an.value, an.len, &o), 0);
+	assert_string_equal(o.members[1].node, "b");
+	assert_int_equal(winner(&vm), 0);
+
+	claim(arb_a, &vm, "a", 9, 10000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_REFUSED);
+	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_NOT_MEMBER);
+	/* b's instance, claimed by node a: the certificate decides. */
+	claim(arb_a, &vm, "b", 2, 10000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_NOT_MEMBER);
+	claim(arb_b, &vm, "b", 2, 10000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
+	claim(arb_a, &vm, "a", 1, 10000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_LOST);
+	assert_int_equal(lockstep_arbiter_mark_decode(an.value, an.len, &m), 0);
+	assert_int_equal(m.by.instance.b[0], 2);
+
+	memset(&an, 0, sizeof(an));
+	m = (struct lockstep_arbiter_mark){ .generation = 1, .by = member("b", 2),
+					    .reason = "power-off" };
+	assert_int_equal(arb_b->ops->create_closed(arb_b, &vm, &m, 10000, on_done, &an), 0);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
+	memset(&an, 0, sizeof(an));
+	assert_int_equal(arb_b->ops->list(arb_b, &vm, 10000, on_list, &an), 0);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.count, 3);
+	memset(&an, 0, sizeof(an));
+	assert_int_equal(arb_b->ops->prune(arb_b, &vm, 2, 10000, on_done, &an), 0);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_KEPT);
+	assert_int_equal(arb_b->ops->get(arb_b, &key, 1, on_done, &an), -ERANGE);
+}
+
+/* Lists longer than a page. */
+static void test_pages(void **state)
+{
+	static struct answer an[700];
+	struct lockstep_arbiter_open o = {
+		.generation = 1, .members = { member("a", 1), member("b", 2) }, .nmembers = 2,
+	};
+	struct answer list = { 0 };
+	struct lockstep_uuid vm;
+	unsigned int i;
+
+	(void)state;
+	get_store(&o.store);
+	memset(an, 0, sizeof(an));
+	for (i = 0; i < 700; i++) {
+		vm = new_guest();
+		assert_int_equal(arb_a->ops->create_open(arb_a, &vm, &o, 60000, on_done, &an[i]),
+				 0);
+	}
+	for (i = 0; i < 700; i++) {
+		fx_wait(&fx, an[i].done);
+		assert_int_equal(an[i].result, LOCKSTEP_ARBITER_OK);
+	}
+	assert_int_equal(arb_b->ops->list(arb_b, NULL, 10000, on_list, &list), 0);
+	fx_wait(&fx, list.done);
+	assert_int_equal(list.result, LOCKSTEP_ARBITER_OK);
+	assert_true(list.count >= 700);
+}
+
+/* Both members at once, for many guests: each has exactly one winner. */
+static void test_concurrent_claims(void **state)
+{
+	struct answer x, y;
+	struct lockstep_uuid vm;
+	unsigned int i, wins_a = 0;
+
+	(void)state;
+	for (i = 0; i < 60; i++) {
+		vm = formed_guest();
+		if (fuzz_random() & 1) {
+			claim(arb_a, &vm, "a", 1, 10000, &x);
+			claim(arb_b, &vm, "b", 2, 10000, &y);
+		} else {
+			claim(arb_b, &vm, "b", 2, 10000, &y);
+			claim(arb_a, &vm, "a", 1, 10000, &x);
+		}
+		fx_wait(&fx, x.done && y.done);
+		assert_true(x.result == LOCKSTEP_ARBITER_WON || x.result == LOCKSTEP_ARBITER_LOST);
+		assert_true(y.result == LOCKSTEP_ARBITER_WON || y.result == LOCKSTEP_ARBITER_LOST);
+		assert_true((x.result == LOCKSTEP_ARBITER_WON) !=
+			    (y.result == LOCKSTEP_ARBITER_WON));
+		assert_int_equal(winner(&vm), x.result == LOCKSTEP_ARBITER_WON ? 1 : 2);
+		wins_a += x.result == LOCKSTEP_ARBITER_WON;
+	}
+	print_message("# a won %u of %u\n", wins_a, i);
+}
+
+/* kill -9 between requests: nothing that was answered is forgotten. */
+static void test_kill_between(void **state)
+{
+	struct lockstep_uuid vms[5];
+	struct answer an;
+	unsigned int i, k;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		vms[i] = formed_guest();
+		server_kill(SIGKILL);
+		server_start();
+		do {
+			claim(arb_a, &vms[i], "a", 1, 10000, &an);
+			fx_wait(&fx, an.done);
+		} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+		assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
+		server_kill(SIGKILL);
+		server_start();
+		for (k = 0; k <= i; k++) {
+			do {
+				claim(arb_b, &vms[k], "b", 2, 10000, &an);
+				fx_wait(&fx, an.done);
+			} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+			assert_int_equal(an.result, LOCKSTEP_ARBITER_LOST);
+		}
+	}
+}
+
+/*
+ * kill -9 while both members claim: what was answered stays true, what was
+ * not is cleared up by asking again, and there is never more than one winner.
+ */
+static void test_kill_during(void **state)
+{
+	enum lockstep_arbiter_result first_x, first_y;
+	unsigned int i, unknown = 0;
+	struct lockstep_uuid vm;
+	struct answer x, y;
+	uint64_t end;
+
+	(void)state;
+	for (i = 0; i < 25; i++) {
+		vm = formed_guest();
+		(void)winner(&vm);		/* b is connected as well */
+		claim(arb_a, &vm, "a", 1, 10000, &x);
+		claim(arb_b, &vm, "b", 2, 10000, &y);
+		/* From at once to a moment later, so that some claims get through. */
+		end = fuzz_random() % 8;
+		while (end--)
+			fx_turn(&fx);
+		server_kill(SIGKILL);
+		fx_wait(&fx, x.done && y.done);
+		first_x = x.result;
+		first_y = y.result;
+		unknown += first_x == LOCKSTEP_ARBITER_UNKNOWN;
+		server_start();
+		do {
+			claim(arb_a, &vm, "a", 1, 10000, &x);
+			fx_wait(&fx, x.done);
+		} while (x.result == LOCKSTEP_ARBITER_UNKNOWN);
+		do {
+			claim(arb_b, &vm, "b", 2, 10000, &y);
+			fx_wait(&fx, y.done);
+		} while (y.result == LOCKSTEP_ARBITER_UNKNOWN);
+		assert_true((x.result == LOCKSTEP_ARBITER_WON) !=
+			    (y.result == LOCKSTEP_ARBITER_WON));
+		if (first_x != LOCKSTEP_ARBITER_UNKNOWN)
+			assert_int_equal(first_x, x.result);
+		if (first_y != LOCKSTEP_ARBITER_UNKNOWN)
+			assert_int_equal(first_y, y.result);
+	}
+	print_message("# %u of %u claims had no answer\n", unknown, i);
+}
+
+/* A server that hangs: unknown in time, and maybe done; then it is settled. */
+static void test_hang(void **state)
+{
+	struct lockstep_uuid vm = formed_guest();
+	uint64_t begin;
+	struct answer an;
+
+	(void)state;
+	kill(server, SIGSTOP);
+	begin = fx_now_ms();
+	claim(arb_a, &vm, "a", 1, 300, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
+	assert_true(an.maybe_done);
+	assert_true(fx_now_ms() - begin >= 290);
+	/* Not even a connection: nothing has left. */
+	claim(arb_b, &vm, "b", 2, 300, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
+	assert_false(an.maybe_done);
+	kill(server, SIGCONT);
+	do {
+		claim(arb_a, &vm, "a", 1, 10000, &an);
+		fx_wait(&fx, an.done);
+	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
+}
+
+static void test_away(void **state)
+{
+	struct lockstep_uuid vm = formed_guest();
+	struct answer an;
+
+	(void)state;
+	server_kill(SIGTERM);
+	claim(arb_a, &vm, "a", 1, 5000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
+	claim(arb_a, &vm, "a", 1, 5000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
+	assert_false(an.maybe_done);
+	server_start();
+	claim(arb_a, &vm, "a", 1, 10000, &an);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
+}
+
+static unsigned int orphans;
+
+static void destroy_in_callback(const struct lockstep_arbiter_answer *answer, void *arg)
+{
+	(void)answer;
+	(void)arg;
+	assert_int_equal(orphans++, 0);		/* none comes after destroy */
+	arb_a->ops->destroy(arb_a);
+	arb_a = NULL;
+}
+
+static void test_destroy_in_callback(void **state)
+{
+	struct lockstep_arbiter_mark m = { .generation = 1, .by = member("a", 1) };
+	struct lockstep_uuid vm = formed_guest();
+
+	(void)state;
+	orphans = 0;
+	kill(server, SIGSTOP);
+	assert_int_equal(arb_a->ops->claim(arb_a, &vm, &m, 10000, destroy_in_callback, NULL), 0);
+	assert_int_equal(arb_a->ops->claim(arb_a, &vm, &m, 10000, destroy_in_callback, NULL), 0);
+	fx_run_ms(&fx, 50);
+	server_kill(SIGKILL);
+	fx_wait(&fx, !arb_a);
+	fx_run_ms(&fx, 100);
+	assert_int_equal(orphans, 1);
+}
+
+/* Only nodes of the cluster, and only the arbiter that was meant. */
+static void test_wrong_arbiter(void **state)
+{
+	struct lockstep_arbiter *wrong;
+	struct answer an = { 0 };
+
+	(void)state;
+	assert_int_equal(lockstep_arbiter_tcp_create(a.t, "b", address(), &wrong), 0);
+	assert_int_equal(wrong->ops->probe(wrong, 5000, on_probe, &an), 0);
+	fx_wait(&fx, an.done);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
+	assert_false(an.maybe_done);
+	wrong->ops->destroy(wrong);
+}
+
+static void test_command_line(void **state)
+{
+	static char out[4 << 20];	/* a dump is long */
+	char keys[PATH_MAX], *at = address();
+	char *status[] = { program, "status", at, "--json", "--keys", fx_keys(&fx, "a", keys),
+			   "--node", "arbiter", "--timeout", "3000", NULL };
+	char *help[] = { program, "--help", NULL };
+	char *wrong[] = { program, "frobnicate", NULL };
+	char *option[] = { program, "--frob", NULL };
+	char *dump[] = { program, "dump", "--json", "--store", store_dir(), NULL };
+	char *restore[] = { program, "restore", "--store", store_dir(), NULL };
+	char *run[] = { program, "--store", store_dir(), "--keys", keys, NULL };
+	char path[PATH_MAX + 16], before[64], after[64];
+	struct lockstep_uuid vm = formed_guest();
+	struct json_object *o, *v;
+	struct answer an;
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(run_program(help, out, sizeof(out)), 0);
+	assert_non_null(strstr(out, "Exit status"));
+	assert_int_equal(run_program(wrong, out, sizeof(out)), 2);
+	assert_int_equal(run_program(option, out, sizeof(out)), 2);
+	assert_int_equal(run_program(status, out, sizeof(out)), 0);
+	o = json_tokener_parse(out);
+	assert_non_null(o);
+	assert_true(json_object_object_get_ex(o, "store", &v));
+	snprintf(before, sizeof(before), "%s", json_object_get_string(v));
+	json_object_put(o);
+	/* The store is in use. */
+	assert_int_equal(run_program(dump, out, sizeof(out)), 1);
+	assert_non_null(strstr(out, "another lockstep-arbiter"));
+
+	server_kill(SIGTERM);
+	assert_int_equal(run_program(status, out, sizeof(out)), 4);
+	assert_int_equal(run_program(dump, out, sizeof(out)), 0);
+	o = json_tokener_parse(out);
+	assert_true(json_object_object_get_ex(o, "records", &v));
+	assert_true(json_object_array_length(v) > 0);
+	json_object_put(o);
+	assert_int_equal(run_program(restore, out, sizeof(out)), 0);
+	assert_non_null(strstr(out, before));
+
+	/* Claims of what was formed before are refused for ever. */
+	server_start();
+	assert_int_equal(run_program(status, out, sizeof(out)), 0);
+	o = json_tokener_parse(out);
+	assert_true(json_object_object_get_ex(o, "store", &v));
+	snprintf(after, sizeof(after), "%s", json_object_get_string(v));
+	json_object_put(o);
+	assert_string_not_equal(before, after);
+	do {
+		claim(arb_a, &vm, "a", 1, 10000, &an);
+		fx_wait(&fx, an.done);
+	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+	assert_int_equal(an.result, LOCKSTEP_ARBITER_REFUSED);
+	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_OTHER_STORE);
+
+	/* Damage in the middle: it does not start, and says so. */
+	server_kill(SIGTERM);
+	snprintf(path, sizeof(path), "%s/journal", store_dir());
+	f = fopen(path, "r+");
+	fseek(f, 700, SEEK_SET);
+	fputs("damage", f);
+	fclose(f);
+	fx_keys(&fx, "arbiter", keys);
+	assert_int_equal(run_program(run, out, sizeof(out)), 3);
+	assert_non_null(strstr(out, "damaged at byte 512"));
+	assert_int_equal(unlink(path), 0);
+	server_start();
+}
+
+int main(void)
+{
+#define t(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		t(test_requests),
+		t(test_pages),
+		t(test_concurrent_claims),
+		t(test_kill_between),
+		t(test_kill_during),
+		t(test_hang),
+		t(test_away),
+		t(test_destroy_in_callback),
+		t(test_wrong_arbiter),
+		t(test_command_line),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
