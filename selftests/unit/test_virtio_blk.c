@@ -153,7 +153,7 @@ static void assert_disks_equal(struct side *a, struct side *b)
 
 static void test_identity(void **state)
 {
-	struct side side;
+	struct side side = { 0 };
 	uint16_t io;
 
 	(void)state;
@@ -172,7 +172,7 @@ static void test_identity(void **state)
 static void test_io(void **state)
 {
 	uint8_t bytes[DATA_MAX], expected[DATA_MAX];
-	struct side side;
+	struct side side = { 0 };
 	uint32_t len;
 
 	(void)state;
@@ -225,7 +225,7 @@ static void test_refused(void **state)
 		{ VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_OK },
 		{ VIRTIO_BLK_T_GET_ID, 0, 5, VIRTIO_BLK_S_OK },
 	};
-	struct side side;
+	struct side side = { 0 };
 
 	(void)state;
 	side_init(&side, machine_new());
@@ -241,7 +241,7 @@ static void test_refused(void **state)
 
 static void test_readonly(void **state)
 {
-	struct side side;
+	struct side side = { 0 };
 
 	(void)state;
 	machine_disk(side.path, SECTORS * SECTOR, 0x11);
@@ -273,7 +273,7 @@ static int open_result(const char *path, bool readonly)
 static void test_open(void **state)
 {
 	char path[PATH_MAX];
-	struct side side;
+	struct side side = { 0 };
 
 	(void)state;
 	side_init(&side, machine_new());
@@ -299,7 +299,7 @@ static void test_open(void **state)
  */
 static void test_scribbled(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	struct random r;
 
 	(void)state;
@@ -340,7 +340,7 @@ static void test_scribbled(void **state)
 /* Random traffic with resets under way; both sides end alike. */
 static void test_replay(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	struct random r;
 
 	(void)state;
@@ -404,7 +404,7 @@ static void pair_exit(struct side *primary, struct side *twin)
 
 static void test_twin_retries(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	int64_t start;
 
 	(void)state;
@@ -431,7 +431,7 @@ static void test_twin_retries(void **state)
 /* An error of the primary's disk is in the log; the twin gives the same answer. */
 static void test_logged_error(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 
 	(void)state;
 	pair_init(&primary, &twin);
@@ -451,7 +451,7 @@ static void test_logged_error(void **state)
 /* After a failed write the disks may differ there: what is read comes with the log. */
 static void test_suspect_sectors(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	size_t inputs;
 
 	(void)state;
@@ -494,7 +494,7 @@ static void test_suspect_go_live(void **state)
 {
 	const uint32_t len = 64 * SECTOR;	/* slots 1 to 5 */
 	uint8_t payload[DISK_DATA_HEAD + SECTOR] = { 1 };
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 
 	(void)state;
 	pair_init(&primary, &twin);
@@ -521,7 +521,7 @@ static void test_suspect_go_live(void **state)
 static void test_hostile_log(void **state)
 {
 	uint8_t done[DISK_DONE_BYTES] = { 0 }, data[DISK_DATA_HEAD + 2 * SECTOR] = { 0 };
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	struct vmm *m;
 
 	(void)state;
@@ -567,7 +567,7 @@ static void test_hostile_log(void **state)
 /* The log ends before the completions: the survivor posts its own. */
 static void test_go_live(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 
 	(void)state;
 	pair_init(&primary, &twin);
@@ -596,7 +596,7 @@ static void test_go_live(void **state)
 /* A reset with requests under way: they are executed, and nothing is given back. */
 static void test_reset(void **state)
 {
-	struct side side;
+	struct side side = { 0 };
 	uint8_t byte;
 
 	(void)state;
@@ -627,7 +627,7 @@ static void test_reset(void **state)
 static void test_much(void **state)
 {
 	enum { LARGE = 1 << 20, SEGMENT = 0x10000 };
-	struct side side;
+	struct side side = { 0 };
 	unsigned int done = 0;
 
 	(void)state;
@@ -664,7 +664,7 @@ static void test_much(void **state)
 /* A clone gets the requests under way and executes them itself. */
 static void test_load(void **state)
 {
-	struct side primary, clone;
+	struct side primary = { 0 }, clone = { 0 };
 
 	(void)state;
 	side_init(&primary, machine_new());
@@ -705,7 +705,7 @@ static void test_malformed(void **state)
 		{ REQUESTS, 15, false },
 		{ REQUESTS + 32, 1, true },
 	};
-	struct side side;
+	struct side side = { 0 };
 
 	(void)state;
 	side_init(&side, machine_new());

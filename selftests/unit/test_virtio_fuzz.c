@@ -315,7 +315,7 @@ static void test_fuzz(void **state)
 	random_init(&r);
 	for (unsigned int done = 0; done < rounds; done += chunk) {
 		struct vmm_device *dev;
-		struct side primary, twin;
+		struct side primary = { 0 }, twin = { 0 };
 		uint64_t digests[2];
 
 		random_next(&r);
@@ -352,7 +352,7 @@ static void test_fuzz_state(void **state)
 	const char *text = getenv("LOCKSTEP_FUZZ");
 	unsigned int loads = (text ? (unsigned int)strtoul(text, NULL, 0) : ROUNDS) / 500;
 	unsigned int refused = 0, accepted = 0;
-	struct side side, clone;
+	struct side side = { 0 }, clone = { 0 };
 	struct random r;
 
 	(void)state;

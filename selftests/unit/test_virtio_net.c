@@ -263,7 +263,7 @@ static void test_receive_bound(void **state)
 static void test_replay(void **state)
 {
 	uint8_t frame[1514];
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	struct random r;
 
 	(void)state;
@@ -317,7 +317,7 @@ static const uint8_t rarp[60] = {
 
 static void test_go_live(void **state)
 {
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	unsigned int announced = 0;
 	uint8_t frame[100];
 	int64_t start;
@@ -376,7 +376,7 @@ static void test_go_live(void **state)
 static void test_kept_bound(void **state)
 {
 	const unsigned int frames = KEPT_BYTES_MAX / TAP_FRAME_MAX + 1;
-	struct side primary, twin;
+	struct side primary = { 0 }, twin = { 0 };
 	uint8_t *frame = calloc(1, TAP_FRAME_MAX);
 	unsigned int i;
 

@@ -149,7 +149,7 @@ uint64_t random_next(struct random *r);
 uint32_t random_below(struct random *r, uint32_t limit);
 void random_fill(struct random *r, void *data, size_t len);
 
-/* A file of @size bytes of some pattern under /tmp, path in @path (PATH_MAX); unlinked by the caller. */
+/* Make a file of @size bytes of some pattern; @path has room for PATH_MAX. The caller unlinks it. */
 void machine_disk(char *path, size_t size, uint8_t pattern);
 
 #endif

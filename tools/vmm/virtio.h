@@ -114,7 +114,7 @@ void virtio_unpop(struct virtio_device *vd, unsigned int queue);
 /* Give a request back and interrupt if the guest wants that. */
 void virtio_push(struct virtio_device *vd, unsigned int queue, uint16_t head, uint32_t len);
 
-/* State of registers, queues and PCI function; the device appends its own. Errors stick to @state. */
+/* Registers, queues and PCI function; the device appends its own. Errors stick to @state. */
 void virtio_save(const struct virtio_device *vd, struct vmm_state *state);
 void virtio_load(struct virtio_device *vd, struct vmm_state *state);
 

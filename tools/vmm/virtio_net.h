@@ -26,7 +26,10 @@ struct pci_bus;
  */
 int virtio_net_create(struct vmm *vmm, struct pci_bus *bus, const struct vmm_net_config *config);
 
-/* The same on a file descriptor that gives and takes one frame at a time; taken over, also on failure. */
+/*
+ * The same on a file descriptor that gives and takes one frame at a time; it is
+ * taken over, also on failure.
+ */
 int virtio_net_create_fd(struct vmm *vmm, struct pci_bus *bus, int fd, const uint8_t mac[6]);
 
 #endif

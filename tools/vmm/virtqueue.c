@@ -156,7 +156,8 @@ void virtqueue_unpop(struct virtqueue *ring)
 int virtqueue_push(struct vmm *vmm, struct virtqueue *ring, uint16_t head, uint32_t len)
 {
 	uint64_t base = used_gpa(ring);
-	uint64_t entry = base + 4 + sizeof(struct vring_used_elem) * (ring->used & (ring->size - 1));
+	uint64_t slot = ring->used & (ring->size - 1);
+	uint64_t entry = base + 4 + sizeof(struct vring_used_elem) * slot;
 	struct vring_used_elem elem = {
 		.id = htole32(head),
 		.len = htole32(len),
@@ -206,8 +207,8 @@ uint32_t virtqueue_chain_read(struct vmm *vmm, const struct virtqueue_chain *cha
 	return done;
 }
 
-uint32_t virtqueue_chain_write(struct vmm *vmm, const struct virtqueue_chain *chain, uint64_t offset,
-			   const void *data, uint32_t len)
+uint32_t virtqueue_chain_write(struct vmm *vmm, const struct virtqueue_chain *chain,
+			       uint64_t offset, const void *data, uint32_t len)
 {
 	uint32_t done = 0;
 

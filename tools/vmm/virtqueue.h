@@ -84,19 +84,22 @@ int virtqueue_pop(struct vmm *vmm, struct virtqueue *ring, struct virtqueue_chai
  */
 int virtqueue_push(struct vmm *vmm, struct virtqueue *ring, uint16_t head, uint32_t len);
 
-/* Copy out of (into) the part of a chain that the device reads (writes), from @offset on; returns
- * the bytes copied: fewer than @len at the end of the chain.
+/*
+ * Copy out of (into) the part of a chain that the device reads (writes), from
+ * @offset on; returns the bytes copied: fewer than @len at the end of the chain.
  */
 uint32_t virtqueue_chain_read(struct vmm *vmm, const struct virtqueue_chain *chain, uint64_t offset,
 			  void *data, uint32_t len);
-uint32_t virtqueue_chain_write(struct vmm *vmm, const struct virtqueue_chain *chain, uint64_t offset,
-			   const void *data, uint32_t len);
+uint32_t virtqueue_chain_write(struct vmm *vmm, const struct virtqueue_chain *chain,
+			       uint64_t offset, const void *data, uint32_t len);
 
 /* Undo the last virtqueue_pop(): the request is the next one again. */
 void virtqueue_unpop(struct virtqueue *ring);
 
-/* The part of a request in flight that the device writes: what it reads has been read. Errors stick
- * to @state; -EINVAL: not a request of this queue, or its segments are not guest RAM.
+/*
+ * The part of a request in flight that the device writes: what it reads has been
+ * read.  Errors stick to @state; -EINVAL: not a request of this queue, or its
+ * segments are not guest RAM.
  */
 void virtqueue_chain_save(const struct virtqueue_chain *chain, struct vmm_state *state);
 void virtqueue_chain_load(struct vmm *vmm, const struct virtqueue *ring,

@@ -82,9 +82,9 @@ def content(data, path):
         return check, out.read()
 
 
-def network(lab, shell):
-    ping = lab.outside(["ping", "-c", "20", "-i", "0.2", "-w", "60", IP], "ping")
-    lab.equal(ping.wait(90), 0, "20 pings are answered")
+def network(lab, host, shell):
+    ping = host.run(f"ping -c 20 -i 0.2 -w 60 {IP}")
+    lab.ok(" 0% packet loss" in ping.text, "20 pings are answered", ping.text)
     lab.say(ping.text.strip().splitlines()[-1])
     shell.run("nc -l -p 5001 >/tmp/in & while ! netstat -ltn | grep -q :5001; do :; done")
     p = lab.outside(["/usr/bin/python3", "-c", PEER, IP, "5001", "send", str(TRAFFIC)], "send")
@@ -99,8 +99,10 @@ def network(lab, shell):
 
 
 def disk(lab, shell):
-    lab.equal(shell.run("cat /sys/block/vda/serial; cat /sys/block/vdb/ro; cat /sys/block/vda/queue/write_cache"),
+    lab.equal(shell.run("cat /sys/block/vda/serial; echo; cat /sys/block/vdb/ro; cat /sys/block/vda/queue/write_cache"),
               "lockstep-disk0\n1\nwrite back", "the disks are what they are said to be")
+    shell.run("grep -q /mnt /proc/mounts || { modprobe ext4; mount -t ext4 /dev/vda /mnt; }")
+    lab.ok("/dev/vda /mnt ext4" in shell.run("cat /proc/mounts"), "ext4 is mounted from the disk")
     wrote = shell.run(f"dd if=/dev/urandom of=/mnt/file bs=1M count={FILE // MIB} conv=fsync 2>/dev/null;"
                       "sha256sum </mnt/file").split()[0]
     read = shell.run("sync; echo 3 >/proc/sys/vm/drop_caches; sha256sum </mnt/file").split()[0]
@@ -125,9 +127,9 @@ def main(lab):
     lab.equal(shell.run("cat /sys/class/misc/hw_random/rng_current"), "virtio_rng.0", "there is an entropy device")
     lots = shell.run("for i in 1 2; do dd if=/dev/hwrng bs=256 count=4 2>/dev/null | sha256sum; done").split()
     lab.ok(len(lots) == 4 and lots[0] != lots[2], "it gives bytes, and others each time", lots)
-    network(lab, shell)
+    network(lab, a, shell)
     wrote = disk(lab, shell)
-    shared = a.run("lockstep-vmm --kernel /guest/vmlinuz --disk /tmp/disk.img </dev/null", check=False)
+    shared = a.run("lockstep-vmm --kernel /guest/vmlinuz --disk /tmp/disk.img 2>&1 </dev/null", check=False)
     lab.ok(shared.status == 1 and "shared disk is refused" in shared.text, "a second VMM can't have the same disk",
            shared.status, shared.text)
     lab.say(shell.run("cat /proc/interrupts | grep virtio"))
@@ -136,8 +138,8 @@ def main(lab):
     vmm.write(b"stty -echo; cat >/tmp/typed <<'EOT'\n" + text.encode() + b"EOT\n")
     lab.equal(shell.run("sha256sum </tmp/typed").split()[0], hashlib.sha256(text.encode()).hexdigest(),
               f"{len(text)} bytes typed arrive in order")
-    many = shell.run("seq 1 20000")
-    lab.equal(many.split(), [str(i) for i in range(1, 20001)], "20,000 lines of output arrive in order")
+    many = shell.run("seq 1 2000")
+    lab.equal(many.split(), [str(i) for i in range(1, 2001)], "2,000 lines of output arrive in order")
     vmm.write(b"umount /mnt; poweroff -f\n")
     lab.equal(vmm.wait(120), 0, "the guest powers off")
     check, data = content(gzip.decompress(bytes(a.run("gzip -1 -c /tmp/disk.img").out)), "file")
