@@ -78,6 +78,17 @@ static int gate_wait(struct lockstep_guest *guest)
 					lockstep_guest_is_over(guest));
 }
 
+/*
+ * Before its first instruction a primary waits for the twin to have built the same
+ * start and found it the same: a pair that does not fit has done nothing yet.
+ */
+static int start_wait(struct lockstep_guest *guest)
+{
+	return wait_event_interruptible(guest->wq, READ_ONCE(guest->executed) == guest->log.head ||
+					READ_ONCE(guest->mode) != LOCKSTEP_VCPU_LOG ||
+					lockstep_guest_is_over(guest));
+}
+
 /* The first step: under the lock, as a backup may be given only before it. */
 static bool start(struct lockstep_guest *guest)
 {
@@ -109,6 +120,9 @@ static int next_living(struct lockstep_guest *guest)
 	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
 	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		throttle(guest);
+	if (unlikely(!guest->count) && READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG &&
+	    start_wait(guest))
+		return -EINTR;
 	if (unlikely(lockstep_gate_is_full(&guest->gate)) && gate_wait(guest))
 		return -EINTR;
 	return guest->at_stop ? LOCKSTEP_VERDICT_LIVE : LOCKSTEP_VERDICT_ENTER;
