@@ -77,7 +77,8 @@ struct starting {
 
 static void client_send(struct client *c, struct json_object *o)
 {
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+							 JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	evbuffer_add_printf(bufferevent_get_output(c->bev), "%s\n", text);
 }

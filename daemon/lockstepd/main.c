@@ -204,6 +204,7 @@ static int run(struct lockstepd *d, char *err, size_t errlen)
 
 	core_config(d, &core);
 	lockstep_core_init(&d->core, &core, &lockstepd_core_ops, d, d->arbiter);
+	memcpy(d->core.view.node, d->cfg.arbiter_node, sizeof(d->core.view.node));
 	term = evsignal_new(d->base, SIGTERM, on_signal, d);
 	intr = evsignal_new(d->base, SIGINT, on_signal, d);
 	ret = lockstepd_launcher_create(d->base, &d->cfg, &d->launcher);
