@@ -332,7 +332,7 @@ static int parse_option(struct vmm_config *config, int option, char *arg)
 		fputs(help_text, stdout);
 		return 1;
 	case OPT_VERSION:
-		printf("lockstep-vmm (lockstep ABI %u)\n", LOCKSTEP_ABI_VERSION);
+		printf("lockstep-vmm (lockstep ABI %d)\n", LOCKSTEP_ABI_VERSION);
 		return 1;
 	default:
 		return bad("wrong usage");

@@ -227,7 +227,7 @@ static const struct command {
 	{ "verify", "digest the whole state here and on the twin, which compares; \"verify full\": read all memory", do_verify },
 	{ "dump", "NAME: as verify full, and write a dump to the state directory of both hosts", do_dump },
 	{ "poweroff", "type the bytes of --power-keys on the serial line", do_poweroff },
-	{ "quit", "end at once, not in order: a protected guest goes on on the other host", do_quit },
+	{ "quit", "end at once, not in order: the other host takes a protected guest over", do_quit },
 	{ "help", "this list", do_help },
 };
 

@@ -58,12 +58,12 @@ static uint64_t ticks_of(const struct channel *ch, uint64_t now)
 {
 	if (now < ch->start)
 		return 0;
-	return (uint64_t)((unsigned __int128)(now - ch->start) * PIT_HZ / NS_PER_S);
+	return (uint64_t)((__uint128_t)(now - ch->start) * PIT_HZ / NS_PER_S);
 }
 
 static uint64_t ns_of(uint64_t ticks)
 {
-	return (uint64_t)(((unsigned __int128)ticks * NS_PER_S + PIT_HZ - 1) / PIT_HZ);
+	return (uint64_t)(((__uint128_t)ticks * NS_PER_S + PIT_HZ - 1) / PIT_HZ);
 }
 
 static uint16_t counter(const struct channel *ch, uint64_t now)

@@ -16,6 +16,7 @@
 
 #include "devices.h"
 #include "event.h"
+#include "host.h"
 #include "msr.h"
 #include "pic.h"
 #include "pio.h"
@@ -265,7 +266,10 @@ static bool obey(struct vmm *vmm, const struct vmm_next *next, const void *data,
 			start_live(vmm);
 		if (!vmm->started)
 			return false;
-		vmm->live = true;
+		if (!vmm->live) {
+			vmm->live = true;
+			vmm_host_nudge(vmm);	/* what was typed so far may come in */
+		}
 		if (!stop)
 			return true;
 		note_error(vmm, take_inputs(vmm), "an input could not be taken");
