@@ -113,8 +113,8 @@ class Net:
         return ["ip", "netns", "exec", ns or self.ns] + list(argv)
 
     def capture_start(self, dev, path):
-        """Capture what passes device dev (a tap or a bridge) to a pcap file; returns when it listens."""
-        p = subprocess.Popen(self.command(["tcpdump", "-i", dev, "-U", "-n", "-s", "0", "-B", "16384",
+        """Capture what comes out of device dev (a tap: what its host sends) to a pcap; returns when it listens."""
+        p = subprocess.Popen(self.command(["tcpdump", "-i", dev, "-Q", "in", "-U", "-n", "-s", "0", "-B", "16384",
                                            "--immediate-mode", "-Z", "root", "-w", path]),
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)

@@ -40,7 +40,7 @@ class Pair:
         self.options += [("disk", f"/var/disk{i}.img") for i in range(len(self.disks))]
         self.keys = os.path.join(lab.dir, "keys")
         self._keys()
-        self.hosts = [lab.host(name, lockstep=True, mem=1024, files=self._files(name, other))
+        self.hosts = [lab.host(name, lockstep=True, mem=1024, icount="shift=3", files=self._files(name, other))
                       for name, other in (("a", "b"), ("b", "a"))]
         self.a, self.b = self.hosts
         self.daemons = {}
@@ -49,11 +49,8 @@ class Pair:
     # -- configuration ------------------------------------------------------
 
     def _keys(self):
-        ctl = parts.built("lockstepctl")
-        for argv in (["keys", "init", "lab", "--dir", self.keys],
-                     *(["keys", "issue", node, "--dir", self.keys, "--out", os.path.join(self.keys, node)]
-                       for node in ("a", "b", ARBITER_NODE))):
-            subprocess.run([ctl, *argv], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([parts.built("lockstepctl"), "keys", "make", self.keys, "lab", "a", "b", ARBITER_NODE],
+                       check=True, stdout=subprocess.DEVNULL)
 
     def _write(self, name, text):
         path = os.path.join(self.lab.dir, name)
