@@ -2,7 +2,6 @@
 /*
  * The other end of the control socket
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>

@@ -2,7 +2,6 @@
 /*
  * The x86 Linux boot protocol
  */
-#define _GNU_SOURCE
 #include <asm/bootparam.h>
 #include <errno.h>
 #include <fcntl.h>

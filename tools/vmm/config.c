@@ -2,7 +2,6 @@
 /*
  * The command line
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>

@@ -2,7 +2,6 @@
 /*
  * The control socket
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>

@@ -2,7 +2,6 @@
 /*
  * The canonical dump of a guest
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

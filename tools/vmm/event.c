@@ -2,7 +2,6 @@
 /*
  * Inputs that wait, and the sleep of a halted vCPU
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 /*
  * Host files: whole reads and writes, and the digest of a disk's content
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -2,7 +2,6 @@
 /*
  * The host thread
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>

@@ -2,7 +2,6 @@
 /*
  * lockstep-vmm: a small VMM for Linux guests, alone or protected by lockstep
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

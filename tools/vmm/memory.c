@@ -2,7 +2,6 @@
 /*
  * Guest memory
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,6 @@
 /*
  * A record of the guest's frames, in the classic format of libpcap
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <time.h>
 

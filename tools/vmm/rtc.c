@@ -2,7 +2,6 @@
 /*
  * The MC146818 clock and its CMOS memory
  */
-#define _GNU_SOURCE
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -232,14 +231,12 @@ static int rtc_apply(struct vmm_device *dev, uint16_t kind, const void *data, ui
 		return -EINVAL;
 	memcpy(&now, data, sizeof(now));
 	now = le64toh(now);
-	if (now >= rtc->periodic) {
-		period = period_ns(rtc);
-		if (!period)
-			return -EINVAL;
+	period = period_ns(rtc);
+	if (period && rtc->periodic != VMM_NEVER && now >= rtc->periodic) {
 		rtc->periodic += period * ((now - rtc->periodic) / period + 1);
 		raise_flags(rtc, B_PERIODIC);
 	}
-	if (now >= rtc->update)
+	if (rtc->update != VMM_NEVER && now >= rtc->update)
 		tick_update(rtc, now);
 	arm(rtc);
 	return 0;

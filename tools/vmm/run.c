@@ -7,7 +7,6 @@
  * is entered.  What happens at a stop depends on the guest, the log and nothing
  * else, so a twin's turns are the primary's.
  */
-#define _GNU_SOURCE
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>

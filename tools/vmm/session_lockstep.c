@@ -2,7 +2,6 @@
 /*
  * The session of a protected guest: /dev/lockstep
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

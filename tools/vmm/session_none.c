@@ -2,7 +2,6 @@
 /*
  * The session of an unprotected guest: inputs apply when they come, outputs leave at once
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 /*
  * The host's end of a byte stream
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>

@@ -2,7 +2,6 @@
 /*
  * The start state: the first input of the log
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

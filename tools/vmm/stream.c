@@ -2,7 +2,6 @@
 /*
  * Byte streams: the serial line and the console
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,6 @@
 /*
  * The VM and its vCPU, as KVM has them
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

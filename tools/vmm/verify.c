@@ -2,7 +2,6 @@
 /*
  * Digests and dumps of the whole state
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
