@@ -53,11 +53,9 @@ static bool may_form(struct lockstep_guest *g)
 	else if (view->rejected)
 		lockstep_guest_alarm(g, "arbiter.rejected", "the arbiter can't be used: %s",
 				     view->rejected);
-	else if (!lockstep_uuid_is_nil(&view->store))
-		return true;
-	else
+	else if (lockstep_uuid_is_nil(&view->store))
 		lockstep_guest_alarm(g, "arbiter.unreachable", "the arbiter can't be reached");
-	return false;
+	return g->core->arbiter && !view->rejected && !lockstep_uuid_is_nil(&view->store);
 }
 
 static enum op_kind due_free(struct lockstep_guest *g)

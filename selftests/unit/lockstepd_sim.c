@@ -335,7 +335,10 @@ void sim_host_boot(struct sim *s, int host)
 
 void sim_host_freeze(struct sim *s, int host, unsigned int ms)
 {
-	s->host[host].thaw_ns = s->now + ms * SIM_MS;
+	uint64_t thaw = s->now + ms * SIM_MS;
+
+	if (thaw > s->host[host].thaw_ns)
+		s->host[host].thaw_ns = thaw;
 }
 
 /* --- alarms --------------------------------------------------------------- */
@@ -444,4 +447,51 @@ void sim_exit(struct sim *s)
 			e->drop(e);
 		free(e);
 	}
+}
+
+/* --- for tests ------------------------------------------------------------ */
+
+const char *sim_state_name(int state)
+{
+	return state == SIM_GONE ? "gone" : lockstep_state_name((unsigned int)state);
+}
+
+void sim_expect(struct sim *s, int host, int want)
+{
+	int got = sim_state(s, host);
+
+	if (got != want)
+		fail_msg("host %c is %s, wanted %s", 'a' + host, sim_state_name(got),
+			 sim_state_name(want));
+}
+
+/* Wait until a host is in a state; how long it took, in ms. */
+unsigned int sim_wait(struct sim *s, int host, int want, unsigned int ms)
+{
+	unsigned int i;
+
+	for (i = 0; i < ms; i++) {
+		if (sim_state(s, host) == want)
+			return i;
+		sim_run(s, 1);
+	}
+	fail_msg("host %c is %s after %u ms, wanted %s", 'a' + host,
+		 sim_state_name(sim_state(s, host)), ms, sim_state_name(want));
+	return 0;
+}
+
+/* A protected pair: primary on a, backup on b, some log under way. */
+void sim_pair(struct sim *s)
+{
+	sim_init(s, 1);
+	sim_attach(s, SIM_A, false);
+	sim_run(s, 200);
+	sim_attach(s, SIM_B, true);
+	sim_wait(s, SIM_B, LOCKSTEP_STATE_PROTECTED_B, 3000);
+	sim_run(s, 500);
+	sim_expect(s, SIM_A, LOCKSTEP_STATE_PROTECTED_P);
+	sim_expect(s, SIM_B, LOCKSTEP_STATE_PROTECTED_B);
+	assert_true(sim_guest(s, SIM_B)->head > 50000);
+	assert_true(sim_guest(s, SIM_A)->released > 50000);
+	s->alarms = 0;
 }

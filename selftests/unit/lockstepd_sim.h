@@ -20,6 +20,7 @@
 
 #include "lockstepd/core.h"
 
+#define SIM_GONE	(-1)
 #define SIM_MS		LOCKSTEP_NSEC_PER_MSEC
 #define SIM_GUESTS	4	/* of one host, ever */
 #define SIM_GENERATIONS	16
@@ -118,8 +119,16 @@ void sim_vmm_kill(struct sim *s, int host);
 void sim_poweroff(struct sim *s, int host);
 /* The newest guest of a host, or NULL. */
 struct sim_guest *sim_guest(struct sim *s, int host);
-/* Its state, or -1 without one. */
+/* Its state, or SIM_GONE without one. */
 int sim_state(struct sim *s, int host);
+
+/* A protected pair: primary on a, backup on b, some log under way. Inits the sim. */
+void sim_pair(struct sim *s);
+const char *sim_state_name(int state);
+/* The test fails if a host's newest guest is in another state. */
+void sim_expect(struct sim *s, int host, int want);
+/* Wait until it is in a state; how long it took, in ms. */
+unsigned int sim_wait(struct sim *s, int host, int want, unsigned int ms);
 
 void sim_host_kill(struct sim *s, int host);
 void sim_host_boot(struct sim *s, int host);

@@ -4,17 +4,17 @@
  * modules with the real state table, an arbiter, and everything that may break
  * between them. lockstepd_sim.h has the promises that every step is held to.
  *
- * LOCKSTEP_SEED runs one random history, LOCKSTEP_HISTORIES sets how many there
- * are, SIM_TRACE prints every event.
+ * Sources: selftests/unit/lockstepd_sim.c selftests/unit/lockstepd_sim_module.c
+ * Sources: selftests/unit/lockstepd_sim_arbiter.c
+ * Sources: daemon/lockstepd/guest.c daemon/lockstepd/failover.c daemon/lockstepd/pair.c
+ * Sources: daemon/lockstepd/flow.c daemon/lockstepd/contest.c daemon/lockstepd/status.c
+ * Sources: daemon/lockstepd/info.c daemon/lockstepd/protocol.c daemon/arbiter/record.c
+ * Sources: daemon/common/bytes.c daemon/common/uuid.c daemon/common/file.c daemon/common/json.c
+ * Sources: daemon/common/log.c daemon/transport/wire.c kmod/state.c
+ *
+ * SIM_TRACE prints every event.
  */
-// Sources: selftests/unit/lockstepd_sim.c selftests/unit/lockstepd_sim_module.c
-// Sources: selftests/unit/lockstepd_sim_arbiter.c
-// Sources: daemon/lockstepd/guest.c daemon/lockstepd/failover.c daemon/lockstepd/pair.c
-// Sources: daemon/lockstepd/flow.c daemon/lockstepd/contest.c daemon/lockstepd/status.c
-// Sources: daemon/lockstepd/info.c daemon/lockstepd/protocol.c daemon/arbiter/record.c
-// Sources: daemon/common/*.c daemon/transport/*.c kmod/state.c
 #include <errno.h>
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,61 +30,17 @@
 #include "lockstepd_sim.h"
 
 #define S(x)	LOCKSTEP_STATE_##x
-#define GONE	(-1)
+#define GONE	SIM_GONE
 
 /* Longest time a failover may take after mere silence, in ms of virtual time. */
 #define FAILOVER_MS	(1000 * 3 / 2 + 500 * 3 / 2 + 200)
-
-static const char *name_of(int state)
-{
-	return state == GONE ? "gone" : lockstep_state_name((unsigned int)state);
-}
-
-static void expect_state(struct sim *s, int host, int want)
-{
-	int got = sim_state(s, host);
-
-	if (got != want)
-		fail_msg("host %c is %s, wanted %s", 'a' + host, name_of(got), name_of(want));
-}
-
-/* Wait until a host is in a state; how long it took, in ms. */
-static unsigned int wait_state(struct sim *s, int host, int want, unsigned int ms)
-{
-	unsigned int i;
-
-	for (i = 0; i < ms; i++) {
-		if (sim_state(s, host) == want)
-			return i;
-		sim_run(s, 1);
-	}
-	fail_msg("host %c is %s after %u ms, wanted %s", 'a' + host,
-		 name_of(sim_state(s, host)), ms, name_of(want));
-	return 0;
-}
-
-/* A protected pair: primary on a, backup on b, some log under way. */
-static void pair_make(struct sim *s)
-{
-	sim_init(s, 1);
-	sim_attach(s, SIM_A, false);
-	sim_run(s, 200);
-	sim_attach(s, SIM_B, true);
-	wait_state(s, SIM_B, S(PROTECTED_B), 3000);
-	sim_run(s, 500);
-	expect_state(s, SIM_A, S(PROTECTED_P));
-	expect_state(s, SIM_B, S(PROTECTED_B));
-	assert_true(sim_guest(s, SIM_B)->head > 50000);
-	assert_true(sim_guest(s, SIM_A)->released > 50000);
-	s->alarms = 0;
-}
 
 static void test_pair_primary_first(void **state)
 {
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	assert_int_equal(sim_guest(&s, SIM_A)->info.generation, 2);
 	assert_int_equal(s.alarms, 0);
 	sim_exit(&s);
@@ -98,11 +54,11 @@ static void test_pair_twin_first(void **state)
 	sim_init(&s, 2);
 	sim_attach(&s, SIM_B, true);
 	sim_run(&s, 5000);
-	expect_state(&s, SIM_B, S(FREE));
+	sim_expect(&s, SIM_B, S(FREE));
 	sim_attach(&s, SIM_A, false);
-	wait_state(&s, SIM_A, S(PROTECTED_P), 3000);
+	sim_wait(&s, SIM_A, S(PROTECTED_P), 3000);
 	sim_run(&s, 10000);
-	expect_state(&s, SIM_B, S(PROTECTED_B));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
 	sim_exit(&s);
 }
 
@@ -114,7 +70,7 @@ static void test_waits_at_the_barrier_alone(void **state)
 	sim_init(&s, 3);
 	sim_attach(&s, SIM_A, false);
 	sim_run(&s, 20000);
-	expect_state(&s, SIM_A, S(SOLO));
+	sim_expect(&s, SIM_A, S(SOLO));
 	assert_false(sim_guest(&s, SIM_A)->started);
 	sim_exit(&s);
 }
@@ -125,12 +81,12 @@ static void test_primary_host_dies(void **state)
 	unsigned int took;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_host_kill(&s, SIM_A);
-	took = wait_state(&s, SIM_B, S(SOLO), FAILOVER_MS);
+	took = sim_wait(&s, SIM_B, S(SOLO), FAILOVER_MS);
 	printf("# detection and failover: %u ms of virtual time\n", took);
 	sim_run(&s, 1000);
-	expect_state(&s, SIM_B, S(SOLO));
+	sim_expect(&s, SIM_B, S(SOLO));
 	assert_true(sim_guest(&s, SIM_B)->released > sim_guest(&s, SIM_B)->base);
 	sim_exit(&s);
 }
@@ -140,9 +96,9 @@ static void test_backup_host_dies(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_host_kill(&s, SIM_B);
-	wait_state(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_wait(&s, SIM_A, S(SOLO), FAILOVER_MS);
 	sim_exit(&s);
 }
 
@@ -151,14 +107,14 @@ static void test_vmm_dies(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_vmm_kill(&s, SIM_A);
-	wait_state(&s, SIM_B, S(SOLO), 100);
+	sim_wait(&s, SIM_B, S(SOLO), 100);
 	sim_exit(&s);
 
-	pair_make(&s);
+	sim_pair(&s);
 	sim_vmm_kill(&s, SIM_B);
-	wait_state(&s, SIM_A, S(SOLO), 100);
+	sim_wait(&s, SIM_A, S(SOLO), 100);
 	sim_exit(&s);
 }
 
@@ -168,7 +124,7 @@ static void test_link_cut(void **state)
 	int a, b;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_cut(&s, true);
 	sim_run(&s, 5000);
 	a = sim_state(&s, SIM_A);
@@ -187,7 +143,7 @@ static void test_link_cut_one_way(void **state)
 
 	(void)state;
 	for (way = 0; way < SIM_HOSTS; way++) {
-		pair_make(&s);
+		sim_pair(&s);
 		s.cut[way] = true;
 		sim_run(&s, 8000);
 		assert_true((sim_state(&s, SIM_A) == S(SOLO)) != (sim_state(&s, SIM_B) == S(SOLO)));
@@ -204,16 +160,16 @@ static void test_link_cut_arbiter_from_one(void **state)
 	for (host = 0; host < SIM_HOSTS; host++) {
 		int away = host == SIM_A ? SIM_B : SIM_A;
 
-		pair_make(&s);
+		sim_pair(&s);
 		sim_cut(&s, true);
 		s.host[away].arbiter_reachable = false;
 		sim_run(&s, 10000);
-		expect_state(&s, host, S(SOLO));
-		expect_state(&s, away, away == SIM_A ? S(CONTEST_P) : S(CONTEST_B));
+		sim_expect(&s, host, S(SOLO));
+		sim_expect(&s, away, away == SIM_A ? S(CONTEST_P) : S(CONTEST_B));
 		s.host[away].arbiter_reachable = true;
 		sim_run(&s, 5000);
-		expect_state(&s, host, S(SOLO));
-		expect_state(&s, away, GONE);
+		sim_expect(&s, host, S(SOLO));
+		sim_expect(&s, away, GONE);
 		sim_exit(&s);
 	}
 }
@@ -225,7 +181,7 @@ static void test_link_cut_no_arbiter(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_cut(&s, true);
 	s.host[SIM_A].arbiter_reachable = false;
 	s.host[SIM_B].arbiter_reachable = false;
@@ -233,8 +189,8 @@ static void test_link_cut_no_arbiter(void **state)
 	out = sim_guest(&s, SIM_A)->released;
 	alarms = s.alarms;
 	sim_run(&s, 60000);
-	expect_state(&s, SIM_A, S(CONTEST_P));
-	expect_state(&s, SIM_B, S(CONTEST_B));
+	sim_expect(&s, SIM_A, S(CONTEST_P));
+	sim_expect(&s, SIM_B, S(CONTEST_B));
 	assert_int_equal(sim_guest(&s, SIM_A)->released, out);
 	assert_int_equal(sim_guest(&s, SIM_B)->released, 0);
 	/* and it is told again and again */
@@ -242,11 +198,11 @@ static void test_link_cut_no_arbiter(void **state)
 	/* hearing each other again ends no contest */
 	sim_cut(&s, false);
 	sim_run(&s, 5000);
-	expect_state(&s, SIM_A, S(CONTEST_P));
+	sim_expect(&s, SIM_A, S(CONTEST_P));
 	s.host[SIM_B].arbiter_reachable = true;
-	wait_state(&s, SIM_B, S(SOLO), 5000);
+	sim_wait(&s, SIM_B, S(SOLO), 5000);
 	s.host[SIM_A].arbiter_reachable = true;
-	wait_state(&s, SIM_A, GONE, 5000);
+	sim_wait(&s, SIM_A, GONE, 5000);
 	sim_exit(&s);
 }
 
@@ -255,14 +211,14 @@ static void test_claim_reply_lost(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	s.host[SIM_B].arbiter_lost_reply = true;
 	sim_host_kill(&s, SIM_A);
 	sim_run(&s, 6000);
-	expect_state(&s, SIM_B, S(CONTEST_B));
+	sim_expect(&s, SIM_B, S(CONTEST_B));
 	assert_true(s.store.gen[2].won);
 	s.host[SIM_B].arbiter_lost_reply = false;
-	wait_state(&s, SIM_B, S(SOLO), 4000);
+	sim_wait(&s, SIM_B, S(SOLO), 4000);
 	sim_exit(&s);
 }
 
@@ -273,12 +229,12 @@ static void test_link_reset_resumes(void **state)
 	int i;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	for (i = 0; i < 20; i++) {
 		sim_link_reset(&s);
 		sim_run(&s, 300 + (unsigned int)(sim_rand(&s) % 400));
-		expect_state(&s, SIM_A, S(PROTECTED_P));
-		expect_state(&s, SIM_B, S(PROTECTED_B));
+		sim_expect(&s, SIM_A, S(PROTECTED_P));
+		sim_expect(&s, SIM_B, S(PROTECTED_B));
 	}
 	head = sim_guest(&s, SIM_B)->head;
 	sim_run(&s, 100);
@@ -294,14 +250,14 @@ static void test_daemon_restarts(void **state)
 
 	(void)state;
 	for (host = 0; host < SIM_HOSTS; host++) {
-		pair_make(&s);
+		sim_pair(&s);
 		sim_daemon_kill(&s, host);
-		expect_state(&s, host, host == SIM_A ? S(ORPHAN_P) : S(ORPHAN_B));
+		sim_expect(&s, host, host == SIM_A ? S(ORPHAN_P) : S(ORPHAN_B));
 		sim_run(&s, 200);
 		sim_daemon_start(&s, host);
 		sim_run(&s, 2000);
-		expect_state(&s, SIM_A, S(PROTECTED_P));
-		expect_state(&s, SIM_B, S(PROTECTED_B));
+		sim_expect(&s, SIM_A, S(PROTECTED_P));
+		sim_expect(&s, SIM_B, S(PROTECTED_B));
 		head = sim_guest(&s, SIM_B)->head;
 		sim_run(&s, 100);
 		assert_true(sim_guest(&s, SIM_B)->head > head);
@@ -314,15 +270,15 @@ static void test_both_daemons_restart(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_daemon_kill(&s, SIM_A);
 	sim_daemon_kill(&s, SIM_B);
 	sim_run(&s, 10000);
 	sim_daemon_start(&s, SIM_B);
 	sim_daemon_start(&s, SIM_A);
 	sim_run(&s, 2000);
-	expect_state(&s, SIM_A, S(PROTECTED_P));
-	expect_state(&s, SIM_B, S(PROTECTED_B));
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
 	sim_exit(&s);
 }
 
@@ -331,20 +287,20 @@ static void test_daemon_stays_away(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_daemon_kill(&s, SIM_A);
-	wait_state(&s, SIM_B, S(SOLO), FAILOVER_MS);
+	sim_wait(&s, SIM_B, S(SOLO), FAILOVER_MS);
 	sim_daemon_start(&s, SIM_A);
-	wait_state(&s, SIM_A, GONE, 5000);
-	expect_state(&s, SIM_B, S(SOLO));
+	sim_wait(&s, SIM_A, GONE, 5000);
+	sim_expect(&s, SIM_B, S(SOLO));
 	sim_exit(&s);
 
-	pair_make(&s);
+	sim_pair(&s);
 	sim_daemon_kill(&s, SIM_B);
-	wait_state(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_wait(&s, SIM_A, S(SOLO), FAILOVER_MS);
 	sim_daemon_start(&s, SIM_B);
-	wait_state(&s, SIM_B, GONE, 5000);
-	expect_state(&s, SIM_A, S(SOLO));
+	sim_wait(&s, SIM_B, GONE, 5000);
+	sim_expect(&s, SIM_A, S(SOLO));
 	sim_exit(&s);
 }
 
@@ -354,13 +310,13 @@ static void test_backup_daemon_then_primary(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_daemon_kill(&s, SIM_B);
 	sim_run(&s, 300);
 	sim_host_kill(&s, SIM_A);
 	sim_run(&s, 300);
 	sim_daemon_start(&s, SIM_B);
-	wait_state(&s, SIM_B, S(SOLO), 6000);
+	sim_wait(&s, SIM_B, S(SOLO), 6000);
 	sim_exit(&s);
 }
 
@@ -371,11 +327,11 @@ static void test_frozen_host(void **state)
 
 	(void)state;
 	for (host = 0; host < SIM_HOSTS; host++) {
-		pair_make(&s);
+		sim_pair(&s);
 		sim_host_freeze(&s, host, 6000);
-		wait_state(&s, host == SIM_A ? SIM_B : SIM_A, S(SOLO), FAILOVER_MS);
+		sim_wait(&s, host == SIM_A ? SIM_B : SIM_A, S(SOLO), FAILOVER_MS);
 		sim_run(&s, 8000);
-		expect_state(&s, host, GONE);
+		sim_expect(&s, host, GONE);
 		sim_exit(&s);
 	}
 }
@@ -387,11 +343,11 @@ static void test_short_freeze_is_forgiven(void **state)
 
 	(void)state;
 	for (host = 0; host < SIM_HOSTS; host++) {
-		pair_make(&s);
+		sim_pair(&s);
 		sim_host_freeze(&s, host, 700);
 		sim_run(&s, 4000);
-		expect_state(&s, SIM_A, S(PROTECTED_P));
-		expect_state(&s, SIM_B, S(PROTECTED_B));
+		sim_expect(&s, SIM_A, S(PROTECTED_P));
+		sim_expect(&s, SIM_B, S(PROTECTED_B));
 		sim_exit(&s);
 	}
 }
@@ -401,10 +357,10 @@ static void test_divergence(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_guest(&s, SIM_B)->diverge_at = sim_guest(&s, SIM_B)->tail + 1000;
-	wait_state(&s, SIM_A, S(SOLO), 200);
-	wait_state(&s, SIM_B, GONE, 3000);
+	sim_wait(&s, SIM_A, S(SOLO), 200);
+	sim_wait(&s, SIM_B, GONE, 3000);
 	assert_true(s.alarms > 0);
 	sim_exit(&s);
 }
@@ -416,7 +372,7 @@ static void test_divergence_in_the_backlog(void **state)
 	struct sim_guest *twin;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	twin = sim_guest(&s, SIM_B);
 	twin->rate = 10;
 	sim_run(&s, 1000);
@@ -424,7 +380,7 @@ static void test_divergence_in_the_backlog(void **state)
 	assert_true(twin->diverge_at < twin->head);
 	sim_host_kill(&s, SIM_A);
 	sim_run(&s, 20000);
-	expect_state(&s, SIM_B, S(DIVERGED));
+	sim_expect(&s, SIM_B, S(DIVERGED));
 	assert_false(s.store.gen[2].won);
 	sim_exit(&s);
 }
@@ -436,17 +392,17 @@ static void test_slow_twin_drains_before_it_claims(void **state)
 	uint64_t head;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	twin = sim_guest(&s, SIM_B);
 	twin->rate = 50;
 	sim_run(&s, 2000);
 	sim_host_kill(&s, SIM_A);
-	wait_state(&s, SIM_B, S(CONTEST_B), FAILOVER_MS);
+	sim_wait(&s, SIM_B, S(CONTEST_B), FAILOVER_MS);
 	head = twin->head;
 	assert_true(twin->tail + 10000 < head);
 	sim_run(&s, 50);
 	assert_false(s.store.gen[2].won);
-	wait_state(&s, SIM_B, S(SOLO), 20000);
+	sim_wait(&s, SIM_B, S(SOLO), 20000);
 	assert_true(twin->base == head);
 	sim_exit(&s);
 }
@@ -457,13 +413,13 @@ static void test_full_log_of_the_twin(void **state)
 	struct sim_guest *twin;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	twin = sim_guest(&s, SIM_B);
 	twin->room = 8192;
 	twin->rate = 150;
 	sim_run(&s, 20000);
-	expect_state(&s, SIM_A, S(PROTECTED_P));
-	expect_state(&s, SIM_B, S(PROTECTED_B));
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
 	/* it follows at its own speed, without loss */
 	assert_true(twin->tail > 20000 * 140);
 	sim_exit(&s);
@@ -474,16 +430,16 @@ static void test_poweroff(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_poweroff(&s, SIM_A);
-	wait_state(&s, SIM_A, GONE, 1000);
-	wait_state(&s, SIM_B, GONE, 1000);
+	sim_wait(&s, SIM_A, GONE, 1000);
+	sim_wait(&s, SIM_B, GONE, 1000);
 	assert_true(s.store.gen[2].closed);
 	assert_false(s.store.gen[2].won);
 	/* and it starts again without force */
 	sim_attach(&s, SIM_A, false);
 	sim_attach(&s, SIM_B, true);
-	wait_state(&s, SIM_A, S(PROTECTED_P), 4000);
+	sim_wait(&s, SIM_A, S(PROTECTED_P), 4000);
 	assert_int_equal(sim_guest(&s, SIM_A)->info.generation, 4);
 	sim_exit(&s);
 }
@@ -493,11 +449,11 @@ static void test_poweroff_alone(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_host_kill(&s, SIM_B);
-	wait_state(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_wait(&s, SIM_A, S(SOLO), FAILOVER_MS);
 	sim_poweroff(&s, SIM_A);
-	wait_state(&s, SIM_A, GONE, 1000);
+	sim_wait(&s, SIM_A, GONE, 1000);
 	assert_true(s.store.gen[2].closed);
 	sim_exit(&s);
 }
@@ -509,14 +465,14 @@ static void test_poweroff_unheard(void **state)
 	unsigned int i;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_poweroff(&s, SIM_A);
 	for (i = 0; i < 1000 && !s.store.gen[2].closed; i++)
 		sim_run(&s, 1);
 	assert_true(s.store.gen[2].closed);
 	sim_host_kill(&s, SIM_A);
 	sim_cut(&s, true);
-	wait_state(&s, SIM_B, GONE, 8000);
+	sim_wait(&s, SIM_B, GONE, 8000);
 	assert_false(s.store.gen[2].won);
 	sim_exit(&s);
 }
@@ -527,10 +483,10 @@ static void test_poweroff_and_backup_lost(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_host_kill(&s, SIM_B);
 	sim_poweroff(&s, SIM_A);
-	wait_state(&s, SIM_A, GONE, 5000);
+	sim_wait(&s, SIM_A, GONE, 5000);
 	assert_true(s.store.gen[2].closed);
 	sim_exit(&s);
 }
@@ -540,17 +496,17 @@ static void test_cold_start_after_crash(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_host_kill(&s, SIM_A);
 	sim_host_kill(&s, SIM_B);
 	sim_host_boot(&s, SIM_A);
 	sim_attach(&s, SIM_A, false);
 	sim_run(&s, 10000);
-	expect_state(&s, SIM_A, S(FREE));
+	sim_expect(&s, SIM_A, S(FREE));
 	assert_string_equal(s.last_alarm, "guest.refused");
 	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "nobody"), -ENOENT);
 	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), 0);
-	wait_state(&s, SIM_A, S(SOLO), 1000);
+	sim_wait(&s, SIM_A, S(SOLO), 1000);
 	assert_true(s.store.gen[3].record.forced);
 	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), -EBUSY);
 	/* whoever was in generation 2 can't come back */
@@ -563,16 +519,16 @@ static void test_backup_reboots_quickly(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_host_kill(&s, SIM_B);
 	sim_run(&s, 300);
 	sim_host_boot(&s, SIM_B);
 	sim_attach(&s, SIM_B, true);
 	sim_run(&s, 200);
 	/* an empty instance under the same node's name is not the backup */
-	wait_state(&s, SIM_A, S(SOLO), 600);
+	sim_wait(&s, SIM_A, S(SOLO), 600);
 	sim_run(&s, 3000);
-	expect_state(&s, SIM_B, S(FREE));
+	sim_expect(&s, SIM_B, S(FREE));
 	sim_exit(&s);
 }
 
@@ -588,10 +544,10 @@ static void test_backup_replaced_before_start(void **state)
 		sim_run(&s, 1);
 	sim_vmm_kill(&s, SIM_B);
 	sim_run(&s, 500);
-	expect_state(&s, SIM_A, S(SOLO));
+	sim_expect(&s, SIM_A, S(SOLO));
 	/* generation 2 names a dead backup: it is won, and 3 is formed */
 	sim_attach(&s, SIM_B, true);
-	wait_state(&s, SIM_A, S(PROTECTED_P), 4000);
+	sim_wait(&s, SIM_A, S(PROTECTED_P), 4000);
 	assert_true(s.store.gen[2].won);
 	assert_int_equal(sim_guest(&s, SIM_A)->info.generation, 3);
 	sim_exit(&s);
@@ -619,12 +575,12 @@ static void test_restored_arbiter(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	s.host[SIM_A].store = &s.other_store;
 	s.host[SIM_B].store = &s.other_store;
 	sim_host_kill(&s, SIM_A);
 	sim_run(&s, 10000);
-	expect_state(&s, SIM_B, S(CONTEST_B));
+	sim_expect(&s, SIM_B, S(CONTEST_B));
 	sim_exit(&s);
 }
 
@@ -637,10 +593,10 @@ static void test_no_arbiter_no_start(void **state)
 	s.host[SIM_A].arbiter_reachable = false;
 	sim_attach(&s, SIM_A, false);
 	sim_run(&s, 10000);
-	expect_state(&s, SIM_A, S(FREE));
+	sim_expect(&s, SIM_A, S(FREE));
 	assert_true(s.alarms > 0);
 	s.host[SIM_A].arbiter_reachable = true;
-	wait_state(&s, SIM_A, S(SOLO), 5000);
+	sim_wait(&s, SIM_A, S(SOLO), 5000);
 	sim_exit(&s);
 }
 
@@ -650,13 +606,13 @@ static void test_halted_vmm_is_killed(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_guest(&s, SIM_B)->vmm_dead = true;	/* its VMM hangs */
 	sim_guest(&s, SIM_B)->diverge_at = 1;
-	wait_state(&s, SIM_B, S(HALTED), 3000);
+	sim_wait(&s, SIM_B, S(HALTED), 3000);
 	sim_run(&s, 3000);
-	expect_state(&s, SIM_B, S(HALTED));
-	wait_state(&s, SIM_B, GONE, 4000);
+	sim_expect(&s, SIM_B, S(HALTED));
+	sim_wait(&s, SIM_B, GONE, 4000);
 	sim_exit(&s);
 }
 
@@ -666,7 +622,7 @@ static void test_status(void **state)
 	struct sim s;
 
 	(void)state;
-	pair_make(&s);
+	sim_pair(&s);
 	sim_run(&s, 3000);
 	o = lockstep_core_status(&s.host[SIM_A].core);
 	assert_non_null(o);
@@ -682,136 +638,6 @@ static void test_status(void **state)
 	assert_in_range(json_object_get_int64(v), 1500000, 1700000);
 	json_object_put(o);
 	sim_exit(&s);
-}
-
-/* --- random histories ----------------------------------------------------- */
-
-static void misfortune(struct sim *s)
-{
-	int host = (int)(sim_rand(s) % SIM_HOSTS);
-
-	switch (sim_rand(s) % 12) {
-	case 0:
-		sim_cut(s, true);
-		break;
-	case 1:
-		s->cut[host] = true;
-		break;
-	case 2:
-		sim_link_reset(s);
-		break;
-	case 3:
-		sim_host_freeze(s, host, (unsigned int)(sim_rand(s) % 5000));
-		break;
-	case 4:
-		sim_daemon_kill(s, host);
-		break;
-	case 5:
-		s->host[host].arbiter_reachable = false;
-		break;
-	case 6:
-		s->host[host].arbiter_lost_reply = true;
-		break;
-	case 7:
-		if (sim_rand(s) % 4 == 0)
-			sim_host_kill(s, host);
-		break;
-	case 8:
-		if (sim_guest(s, host) && sim_rand(s) % 4 == 0)
-			sim_vmm_kill(s, host);
-		break;
-	case 9:
-		if (sim_guest(s, SIM_B))
-			sim_guest(s, SIM_B)->rate = 20 + sim_rand(s) % 400;
-		break;
-	case 10:
-		if (sim_rand(s) % 8 == 0 && sim_state(s, SIM_A) == S(PROTECTED_P))
-			sim_poweroff(s, SIM_A);
-		break;
-	default:
-		if (sim_rand(s) % 8 == 0 && sim_guest(s, SIM_B))
-			sim_guest(s, SIM_B)->diverge_at = 1 + sim_rand(s) % (1 << 20);
-		break;
-	}
-}
-
-static void repair(struct sim *s)
-{
-	int i;
-
-	sim_cut(s, false);
-	for (i = 0; i < SIM_HOSTS; i++) {
-		s->host[i].arbiter_reachable = true;
-		s->host[i].arbiter_lost_reply = false;
-		sim_daemon_start(s, i);
-	}
-}
-
-/* With everything mended, nobody may be left hanging in between. */
-static void expect_settled(struct sim *s, uint64_t seed)
-{
-	int i;
-
-	for (i = 0; i < SIM_HOSTS; i++) {
-		switch (sim_state(s, i)) {
-		case GONE:
-		case S(FREE):
-		case S(SOLO):
-		case S(SYNC_SRC):
-		case S(SYNC_DST):
-		case S(PROTECTED_P):
-		case S(PROTECTED_B):
-			break;
-		case S(DIVERGED):
-			/* its primary is gone for good: nobody will win, an operator decides */
-			if (!s->store.gen[sim_guest(s, i)->info.generation].won)
-				break;
-			/* fallthrough */
-		default:
-			fail_msg("LOCKSTEP_SEED=%" PRIu64 ": host %c stays %s", seed, 'a' + i,
-				 name_of(sim_state(s, i)));
-		}
-	}
-	if ((sim_state(s, SIM_A) == S(PROTECTED_P)) != (sim_state(s, SIM_B) == S(PROTECTED_B)))
-		fail_msg("LOCKSTEP_SEED=%" PRIu64 ": half a pair: %s and %s", seed,
-			 name_of(sim_state(s, SIM_A)), name_of(sim_state(s, SIM_B)));
-}
-
-static void history(uint64_t seed)
-{
-	struct sim s;
-	int i, n;
-
-	sim_init(&s, seed);
-	sim_attach(&s, SIM_A, false);
-	sim_run(&s, (unsigned int)(sim_rand(&s) % 300));
-	sim_attach(&s, SIM_B, true);
-	sim_run(&s, (unsigned int)(sim_rand(&s) % 1500));
-	n = 1 + (int)(sim_rand(&s) % 8);
-	for (i = 0; i < n; i++) {
-		misfortune(&s);
-		sim_run(&s, (unsigned int)(sim_rand(&s) % 2500));
-		if (sim_rand(&s) % 3 == 0)
-			repair(&s);
-	}
-	repair(&s);
-	sim_run(&s, 40000);
-	expect_settled(&s, seed);
-	sim_exit(&s);
-}
-
-static void test_random_histories(void **state)
-{
-	const char *one = getenv("LOCKSTEP_SEED"), *many = getenv("LOCKSTEP_HISTORIES");
-	uint64_t n = many ? strtoull(many, NULL, 0) : 150, i;
-
-	(void)state;
-	if (one) {
-		history(strtoull(one, NULL, 0));
-		return;
-	}
-	for (i = 1; i <= n; i++)
-		history(i);
 }
 
 int main(void)
@@ -851,7 +677,6 @@ int main(void)
 		cmocka_unit_test(test_no_arbiter_no_start),
 		cmocka_unit_test(test_halted_vmm_is_killed),
 		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_random_histories),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

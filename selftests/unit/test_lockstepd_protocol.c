@@ -3,9 +3,11 @@
  * Messages between lockstepd: every kind survives the way through bytes, and
  * no bytes a peer may send are read out of bounds or taken for what they aren't.
  *
+ * Sources: daemon/lockstepd/protocol.c daemon/common/bytes.c daemon/common/uuid.c
+ * Sources: daemon/common/file.c daemon/transport/wire.c kmod/record.c
+ *
  * LOCKSTEP_SEED repeats a run of the fuzzer, LOCKSTEP_FUZZ sets its rounds.
  */
-// Sources: daemon/lockstepd/protocol.c daemon/common/*.c daemon/transport/*.c kmod/record.c
 #include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>

@@ -15,6 +15,35 @@
 #include "kmod/state.h"
 #include "lockstepd/netlink.h"
 
+static bool told_already(const char *key)
+{
+	static const char *const told[] = {
+		"time", "event", "guest", "old", "state", "instance", "boottime_ns",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+		if (!strcmp(told[i], key))
+			return true;
+	return false;
+}
+
+static void rest_print(struct json_object *e)
+{
+	struct json_object_iterator at = json_object_iter_begin(e);
+	struct json_object_iterator end = json_object_iter_end(e);
+
+	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+		struct json_object *v = json_object_iter_peek_value(&at);
+		const char *key = json_object_iter_peek_name(&at);
+
+		if (v && !told_already(key))
+			printf(" %s=%s", key, json_object_is_type(v, json_type_string) ?
+			       json_object_get_string(v) :
+			       json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN));
+	}
+}
+
 /* "12:00:00.123 guest.state web: protected-primary -> suspect-primary (silence)" */
 static void print_text(struct json_object *e)
 {
@@ -29,20 +58,7 @@ static void print_text(struct json_object *e)
 		printf(" %s ->", old);
 	if (state)
 		printf(" %s", state);
-	json_object_object_foreach(e, key, value) {
-		static const char *const told[] = {
-			"time", "event", "guest", "old", "state", "instance", "boottime_ns",
-		};
-		size_t i;
-
-		for (i = 0; i < sizeof(told) / sizeof(told[0]); i++)
-			if (!strcmp(told[i], key))
-				break;
-		if (i == sizeof(told) / sizeof(told[0]) && value)
-			printf(" %s=%s", key, json_object_is_type(value, json_type_string) ?
-			       json_object_get_string(value) :
-			       json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
-	}
+	rest_print(e);
 	printf("\n");
 }
 

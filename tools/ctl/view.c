@@ -119,6 +119,16 @@ static struct json_object *find_instance(struct json_object *array, const char *
 	return NULL;
 }
 
+static void fields_copy(struct json_object *from, struct json_object *to)
+{
+	struct json_object_iterator at = json_object_iter_begin(from);
+	struct json_object_iterator end = json_object_iter_end(from);
+
+	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+		json_object_object_add(to, json_object_iter_peek_name(&at),
+				       json_object_get(json_object_iter_peek_value(&at)));
+}
+
 /* The daemon knows more of a guest than the module, the module has the last word. */
 static int merge(struct ctl_view *view)
 {
@@ -138,8 +148,7 @@ static int merge(struct ctl_view *view)
 		own = lockstep_guest_info_json(&info);
 		g = find_instance(known, ctl_string(own, "instance"));
 		if (g) {
-			json_object_object_foreach(own, key, value)
-				json_object_object_add(g, key, json_object_get(value));
+			fields_copy(own, g);
 			json_object_put(own);
 			own = json_object_get(g);
 		}
