@@ -482,6 +482,7 @@ static int parse_input(struct lockstep_conn *conn)
 
 static void conn_receive(struct lockstep_conn *conn)
 {
+	static const struct timeval at_once;
 	size_t got = 0;
 	ssize_t n;
 	int err;
@@ -496,8 +497,12 @@ static void conn_receive(struct lockstep_conn *conn)
 		if (!conn_is_live(conn) || conn->paused)
 			return;
 		if (got >= conn->read_budget) {
+			/*
+			 * In the next turn: made active, the event would run
+			 * again in this one, and again, ahead of all others.
+			 */
 			conn->rx_more = true;
-			event_active(conn->kick_ev, EV_TIMEOUT, 0);
+			event_add(conn->kick_ev, &at_once);
 			return;
 		}
 		/* parse_input() left a gap behind the frames it handed over. */

@@ -23,12 +23,19 @@ static void on_sigpipe(int sig)
 struct event_base *lockstep_loop_create(void)
 {
 	struct sigaction old, sa = { .sa_handler = on_sigpipe, .sa_flags = SA_RESTART };
-	struct event_base *base;
+	struct event_base *base = NULL;
+	struct event_config *cfg;
 
 	/* A handler, not SIG_IGN: programs that we execute get the default back. */
 	if (!sigaction(SIGPIPE, NULL, &old) && old.sa_handler == SIG_DFL)
 		sigaction(SIGPIPE, &sa, NULL);
-	base = event_base_new();
+	cfg = event_config_new();
+	if (!cfg)
+		return NULL;
+	/* After each bulk callback look whether something more urgent has come. */
+	if (!event_config_set_max_dispatch_interval(cfg, NULL, 1, LOCKSTEP_PRIO_BULK))
+		base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
 	if (base && event_base_priority_init(base, LOCKSTEP_PRIO_COUNT)) {
 		event_base_free(base);
 		return NULL;

@@ -65,7 +65,10 @@
  * A transport, and all that hangs on it, belongs to the thread that runs its
  * event base: functions are called, and callbacks made, only there. The single
  * exception is lockstep_transport_call(). Several transports may live in one
- * process, on different bases.
+ * process, on different bases. Bulk that can use up a processor belongs on a
+ * transport and a thread of its own, at a lower priority: on a shared one a log
+ * message waits for at most one bulk callback, but the thread itself then has to
+ * wait for its turn among others (transport-bench, and --split, show both).
  *
  * Callbacks
  * ---------
