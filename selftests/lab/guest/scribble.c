@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BYTES	65536
@@ -23,11 +24,14 @@ static volatile int stop;
 
 static void *scribbler(void *arg)
 {
+	struct timespec ts;
 	unsigned int x = 1;
 
 	while (!stop) {
 		for (size_t i = 0; i < BYTES; i += 61)
 			buffer[i] = x++;
+		/* Where inputs wait for an exit or a clock read, none would come in without this. */
+		clock_gettime(CLOCK_MONOTONIC, &ts);
 	}
 	return arg;
 }
