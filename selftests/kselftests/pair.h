@@ -41,6 +41,9 @@ struct pair {
 };
 
 void pair_init(struct pair *pair);
+void pair_init_sides(struct pair *pair);
+void pair_batch_seal(struct lockstep_batch *batch, size_t len);
+int pair_open_netlink(struct pair *pair);
 int pair_open(struct pair *pair, const char *output_dev_p, const char *output_dev_t);
 void pair_close(struct pair *pair);
 int pair_protect(struct pair *pair);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module's coming and going: not while a guest is attached, and any number of
+ * times under VMs that are not ours. LOCKSTEP_KO names the module's file; without
+ * it only what needs no loading is tried.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "kselftest_harness.h"
+#include "machine.h"
+#include "nl.h"
+#include "test.h"
+
+#define CYCLES	6
+#define VMS	3
+
+static int module_load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* errno; EWOULDBLOCK is what rmmod calls "in use". */
+static int module_unload(void)
+{
+	return syscall(SYS_delete_module, "lockstep", O_NONBLOCK) ? errno : 0;
+}
+
+FIXTURE(module)
+{
+	const char *file;
+};
+
+FIXTURE_SETUP(module)
+{
+	NEED_MODULE();
+	self->file = getenv("LOCKSTEP_KO");
+}
+
+FIXTURE_TEARDOWN(module)
+{
+}
+
+TEST_F(module, busy_while_attached)
+{
+	static struct machine machine;
+	struct nl nl;
+
+	machine.fd = -1;
+	ASSERT_EQ(0, vm_create(&machine.vm, 0));
+	ASSERT_EQ(0, machine_open(&machine, "module", LOCKSTEP_ROLE_PRIMARY, 0, ""));
+	EXPECT_EQ(EWOULDBLOCK, module_unload());
+	ASSERT_EQ(0, nl_open(&nl));
+	ASSERT_EQ(0, nl_bind(&nl, machine.attach.id));
+	ASSERT_EQ(0, nl_event(&nl, machine.attach.id, LOCKSTEP_EVENT_COLD_WON, 1, NULL));
+	VM_LOAD(&machine.vm, tsc_spin);
+	ASSERT_EQ(0, machine_start(&machine));
+	while (!*(volatile uint32_t *)(machine.vm.mem + VM_DATA))
+		usleep(1000);
+	EXPECT_EQ(EWOULDBLOCK, module_unload());
+	EXPECT_EQ(0, access("/dev/lockstep", F_OK));
+	machine_close(&machine);
+	vm_destroy(&machine.vm);
+	nl_close(&nl);
+}
+
+TEST_F(module, kvm_is_pinned)
+{
+	EXPECT_NE(0, syscall(SYS_delete_module, "kvm_amd", O_NONBLOCK) &&
+		     syscall(SYS_delete_module, "kvm_intel", O_NONBLOCK));
+	EXPECT_EQ(0, access("/dev/kvm", F_OK));
+}
+
+TEST_F(module, once)
+{
+	if (!self->file)
+		SKIP(return, "LOCKSTEP_KO names no module");
+	EXPECT_EQ(EEXIST, module_load(self->file));
+}
+
+struct foreign {
+	struct vm vm;
+	pthread_t thread;
+	atomic_int end;		/* why its thread ended; 0: it has not */
+};
+
+static struct foreign foreign[VMS];
+static atomic_bool quit;
+
+static void *foreign_run(void *arg)
+{
+	struct foreign *f = arg;
+	int ret;
+
+	do
+		ret = vm_enter(&f->vm);
+	while (!quit && (ret == KVM_EXIT_IO || ret == -EINTR));
+	f->end = quit ? 1 : ret;
+	return NULL;
+}
+
+static void interrupted(int sig)
+{
+}
+
+static uint32_t count(unsigned int i)
+{
+	return *(volatile uint32_t *)(foreign[i].vm.mem + VM_DATA);
+}
+
+static bool all_go_on(void)
+{
+	uint32_t before[VMS];
+	unsigned int i, waited;
+
+	for (i = 0; i < VMS; i++)
+		before[i] = count(i);
+	for (i = 0; i < VMS; i++) {
+		for (waited = 0; count(i) == before[i] && waited < 500; waited++)
+			usleep(10000);
+		if (count(i) == before[i] || foreign[i].end)
+			return false;
+	}
+	return true;
+}
+
+TEST_F_TIMEOUT(module, comes_and_goes, 240)
+{
+	static const struct {
+		const uint8_t *code, *end;
+	} guests[VMS] = {
+		{ guest_spin, guest_spin_end },
+		{ guest_tsc_spin, guest_tsc_spin_end },
+		{ guest_out_spin, guest_out_spin_end },
+	};
+	struct sigaction action = { .sa_handler = interrupted };
+	unsigned int i, cycle;
+
+	if (!self->file)
+		SKIP(return, "LOCKSTEP_KO names no module");
+	sigaction(SIGUSR1, &action, NULL);
+	for (i = 0; i < VMS; i++) {
+		ASSERT_EQ(0, vm_create(&foreign[i].vm, 0));
+		vm_load(&foreign[i].vm, guests[i].code, guests[i].end - guests[i].code);
+		ASSERT_EQ(0, pthread_create(&foreign[i].thread, NULL, foreign_run, &foreign[i]));
+	}
+	EXPECT_TRUE(all_go_on());
+	for (cycle = 0; cycle < CYCLES; cycle++) {
+		ASSERT_EQ(0, module_unload());
+		EXPECT_NE(0, access("/dev/lockstep", F_OK));
+		EXPECT_TRUE(all_go_on());
+		ASSERT_EQ(0, module_load(self->file));
+		EXPECT_EQ(0, access("/dev/lockstep", F_OK));
+		EXPECT_TRUE(all_go_on());
+	}
+	/* the clock of the one that reads it never went back */
+	EXPECT_EQ(0, vm_data32(&foreign[1].vm, 1));
+	quit = true;
+	for (i = 0; i < VMS; i++) {
+		foreign[i].vm.run->immediate_exit = 1;
+		pthread_kill(foreign[i].thread, SIGUSR1);
+		pthread_join(foreign[i].thread, NULL);
+		EXPECT_EQ(1, foreign[i].end);
+		vm_destroy(&foreign[i].vm);
+	}
+}
+
+TEST_HARNESS_MAIN
