@@ -84,6 +84,7 @@ static enum op_kind due(struct lockstep_guest *g)
 	case LOCKSTEP_STATE_CONTEST_P:
 		return OP_CLAIM;
 	case LOCKSTEP_STATE_CONTEST_B:
+		/* only a twin that has executed all it acknowledged may claim */
 		return drained ? OP_CLAIM : OP_NONE;
 	case LOCKSTEP_STATE_SOLO:
 		/* an operator takes back what waits at the start barrier */

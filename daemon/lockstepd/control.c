@@ -322,8 +322,9 @@ static void do_start(struct client *c, struct json_object *request)
 		return;
 	ret = lockstepd_peer_start(d, def.peer, name, there_done, s);
 	if (ret)
-		snprintf(s->there, sizeof(s->there), "not started on %s: %s", def.peer,
-			 ret == -ENOTCONN ? "not connected; start it there once it is" :
+		snprintf(s->there, sizeof(s->there), "not started on %s%s: %s", def.peer,
+			 ret == -ENOTCONN ? " yet" : "",
+			 ret == -ENOTCONN ? "not connected; it is asked as soon as it is" :
 			 ret == -ENOENT ? "lockstepd.conf names no such peer" : strerror(-ret));
 	else
 		s->left++;

@@ -161,7 +161,6 @@ struct lockstep_arbiter_view {
  * @arbiter: back end, or NULL without one; is destroyed before the core
  * @view: what is known of it
  * @tick_ns: last lockstep_core_tick()
- * @self_ns: since when this daemon runs without a gap
  */
 struct lockstep_core {
 	const struct lockstep_core_ops *ops;
@@ -173,7 +172,6 @@ struct lockstep_core {
 	struct lockstep_arbiter *arbiter;
 	struct lockstep_arbiter_view view;
 	uint64_t tick_ns;
-	uint64_t self_ns;
 };
 
 /* A batch that waits for room in the twin's module. */

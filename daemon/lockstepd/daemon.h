@@ -80,7 +80,8 @@ void lockstepd_peers_bye(struct lockstepd *d);
  * @done: called once, if 0 is returned
  * @arg: passed through
  *
- * Return: 0, -ENOENT: no such peer, -ENOTCONN: it is not connected, -errno.
+ * Return: 0; -ENOTCONN: it is not connected, and will be asked when it is (@done is not
+ * called); -ENOENT: no such peer; -errno.
  */
 int lockstepd_peer_start(struct lockstepd *d, const char *node, const char *name,
 			 void (*done)(int error, const char *text, void *arg), void *arg);

@@ -52,6 +52,7 @@ static void detect_silence(struct lockstep_guest *g)
 	lockstep_guest_event(g, LOCKSTEP_EVENT_SILENCE, g->info.generation, NULL);
 }
 
+/* Time in which this daemon did not run does not count: lockstep_failover_gap(). */
 static void detect_end(struct lockstep_guest *g)
 {
 	uint64_t now = lockstep_guest_now(g);
@@ -63,11 +64,6 @@ static void detect_end(struct lockstep_guest *g)
 	}
 	if (now - g->suspect_ns < patience(g, g->core->cfg.confirm_ns))
 		return;
-	/* was it us who did not listen? */
-	if (g->core->self_ns > g->suspect_ns) {
-		g->suspect_ns = g->core->self_ns;
-		return;
-	}
 	lockstep_guest_event(g, LOCKSTEP_EVENT_TIMEOUT, g->info.generation, NULL);
 }
 
@@ -285,13 +281,6 @@ static void work_sync(struct lockstep_guest *g)
 		lockstep_contest_run(g);
 }
 
-static void work_contest_b(struct lockstep_guest *g)
-{
-	/* only a twin that has executed all it acknowledged may claim */
-	if (g->info.flags & LOCKSTEP_FLAG_DRAINED)
-		lockstep_contest_run(g);
-}
-
 static void work_stopping(struct lockstep_guest *g)
 {
 	if (g->info.flags & LOCKSTEP_FLAG_DRAINED)
@@ -362,7 +351,7 @@ static const struct action {
 	[LOCKSTEP_STATE_SUSPECT_P] = { enter_suspect, detect_end, true },
 	[LOCKSTEP_STATE_SUSPECT_B] = { enter_suspect, detect_end, true },
 	[LOCKSTEP_STATE_CONTEST_P] = { enter_contest, lockstep_contest_run, false },
-	[LOCKSTEP_STATE_CONTEST_B] = { enter_contest, work_contest_b, false },
+	[LOCKSTEP_STATE_CONTEST_B] = { enter_contest, lockstep_contest_run, false },
 	[LOCKSTEP_STATE_LIVE] = { enter_live, NULL, false },
 	[LOCKSTEP_STATE_SWITCHING] = { NULL, NULL, true },
 	[LOCKSTEP_STATE_STOPPING] = { enter_stopping, work_stopping, true },

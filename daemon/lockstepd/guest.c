@@ -27,7 +27,6 @@ void lockstep_core_init(struct lockstep_core *core, const struct lockstep_core_c
 	TAILQ_INIT(&core->nodes);
 	LIST_INIT(&core->requests);
 	core->tick_ns = ops->now(user);
-	core->self_ns = core->tick_ns;
 }
 
 static void guest_free(struct lockstep_guest *g)
@@ -545,7 +544,6 @@ void lockstep_core_gap(struct lockstep_core *core, uint64_t gap_ns)
 	struct lockstep_guest *g;
 
 	core->tick_ns = now;
-	core->self_ns = now;
 	if (o)
 		lockstep_json_add_u64(o, "gap_ms", gap_ns / LOCKSTEP_NSEC_PER_MSEC);
 	lockstep_event_emit("daemon.gap", o);

@@ -14,10 +14,14 @@
 /**
  * struct request - a START that a peer has not answered
  * @id: in START and RESULT
+ * @guest: its name
+ * @sent: false: the peer was not there; sent when it is
  */
 struct request {
 	LIST_ENTRY(request) entry;
 	uint32_t id;
+	char guest[LOCKSTEP_NAME_MAX];
+	bool sent;
 	void (*done)(int error, const char *text, void *arg);
 	void *arg;
 };
@@ -97,18 +101,42 @@ static void request_end(struct request *r, int error, const char *text)
 	free(r);
 }
 
+/* Those that were sent get no answer any more; the others still wait. */
 static void requests_fail(struct peer *p, const char *text)
+{
+	struct request *r, *next;
+
+	for (r = LIST_FIRST(&p->requests); r; r = next) {
+		next = LIST_NEXT(r, entry);
+		if (r->sent)
+			request_end(r, -ENOTCONN, text);
+	}
+}
+
+static int request_send(struct peer *p, struct request *r)
+{
+	struct lockstep_message m = { .type = LOCKSTEP_MESSAGE_START, .request = r->id };
+	int ret;
+
+	snprintf(m.text, sizeof(m.text), "%s", r->guest);
+	ret = lockstepd_peer_send(p->d, p->node, &m);
+	r->sent = !ret;
+	return ret;
+}
+
+/* The peer is there: ask what waited for it. */
+static void requests_send(struct peer *p)
 {
 	struct request *r;
 
-	while ((r = LIST_FIRST(&p->requests)))
-		request_end(r, -ENOTCONN, text);
+	LIST_FOREACH(r, &p->requests, entry)
+		if (!r->sent)
+			request_send(p, r);
 }
 
 int lockstepd_peer_start(struct lockstepd *d, const char *node, const char *name,
 			 void (*done)(int error, const char *text, void *arg), void *arg)
 {
-	struct lockstep_message m = { .type = LOCKSTEP_MESSAGE_START };
 	struct lockstep_node *n;
 	struct request *r;
 	struct peer *p;
@@ -124,17 +152,18 @@ int lockstepd_peer_start(struct lockstepd *d, const char *node, const char *name
 	if (!r)
 		return -ENOMEM;
 	r->id = ++p->next_id;
-	r->done = done;
-	r->arg = arg;
-	m.request = r->id;
-	snprintf(m.text, sizeof(m.text), "%s", name);
-	ret = lockstepd_peer_send(d, n, &m);
-	if (ret) {
+	snprintf(r->guest, sizeof(r->guest), "%s", name);
+	ret = request_send(p, r);
+	if (ret && ret != -ENOTCONN) {
 		free(r);
 		return ret;
 	}
+	if (!ret) {
+		r->done = done;
+		r->arg = arg;
+	}
 	LIST_INSERT_HEAD(&p->requests, r, entry);
-	return 0;
+	return ret;
 }
 
 static void result_send(struct lockstepd *d, const char *node, uint32_t id, int error,
@@ -224,6 +253,7 @@ static void on_peer_state(struct lockstep_peer *peer, enum lockstep_plane plane,
 	if (up) {
 		link_tell("peer.up", peer, info);
 		lockstep_core_node_up(&p->d->core, p->node, &info->boot_id);
+		requests_send(p);
 	} else {
 		link_tell("peer.down", peer, info);
 		requests_fail(p, "the connection to the peer broke");

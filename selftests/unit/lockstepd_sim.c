@@ -94,7 +94,7 @@ static void message_arrives(struct sim *s, struct sim_event *e)
 	if (!h->daemon || e->epoch != h->epoch || e->link_epoch != s->link_epoch || !h->link)
 		return;
 	/* TCP keeps it until the way is free; so does a receiver that paused */
-	if (s->cut[e->host] || h->paused) {
+	if (s->cut[e->host] || s->hang || h->paused) {
 		struct sim_event *again = sim_event_add(s, 10 * SIM_MS, e->host, message_arrives,
 							e->len);
 

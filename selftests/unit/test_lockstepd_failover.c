@@ -151,6 +151,19 @@ static void test_link_cut_one_way(void **state)
 	}
 }
 
+/* Heartbeats come through, the log does not: it counts what is acknowledged. */
+static void test_log_hangs(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_pair(&s);
+	s.hang = true;
+	sim_wait(&s, SIM_A, S(SOLO), FAILOVER_MS);
+	sim_wait(&s, SIM_B, GONE, 1000);
+	sim_exit(&s);
+}
+
 static void test_link_cut_arbiter_from_one(void **state)
 {
 	struct sim s;
@@ -239,6 +252,25 @@ static void test_link_reset_resumes(void **state)
 	head = sim_guest(&s, SIM_B)->head;
 	sim_run(&s, 100);
 	assert_true(sim_guest(&s, SIM_B)->head > head);
+	sim_exit(&s);
+}
+
+/* Asked for before what was acknowledged since: not what a backup has lost. */
+static void test_late_rewind(void **state)
+{
+	struct lockstep_message m = { .type = LOCKSTEP_MESSAGE_REWIND };
+	struct sim s;
+
+	(void)state;
+	sim_pair(&s);
+	m.guest = s.vm;
+	m.generation = 2;
+	m.from = sim_guest(&s, SIM_B)->info.instance;
+	m.to = sim_guest(&s, SIM_A)->info.instance;
+	m.lsn = 1;
+	lockstep_core_message(&s.host[SIM_A].core, s.host[SIM_A].node, &m);
+	sim_run(&s, 1000);
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
 	sim_exit(&s);
 }
 
@@ -444,6 +476,19 @@ static void test_poweroff(void **state)
 	sim_exit(&s);
 }
 
+/* The backup can't ask the arbiter: the primary's word is enough. */
+static void test_poweroff_told(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_pair(&s);
+	s.host[SIM_B].arbiter_reachable = false;
+	sim_poweroff(&s, SIM_A);
+	sim_wait(&s, SIM_B, GONE, 1000);
+	sim_exit(&s);
+}
+
 static void test_poweroff_alone(void **state)
 {
 	struct sim s;
@@ -553,6 +598,24 @@ static void test_backup_replaced_before_start(void **state)
 	sim_exit(&s);
 }
 
+/* The twin believes the arbiter, not the primary. */
+static void test_open_names_another(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 8);
+	sim_attach(&s, SIM_A, false);
+	sim_attach(&s, SIM_B, true);
+	while (!s.store.gen[2].open)
+		sim_run(&s, 1);
+	s.store.gen[2].record.members[1].instance.b[0] ^= 1;
+	sim_run(&s, 2000);
+	sim_expect(&s, SIM_B, S(SYNC_DST));
+	sim_expect(&s, SIM_A, S(SYNC_SRC));
+	sim_exit(&s);
+}
+
 static void test_two_arbiters(void **state)
 {
 	struct sim s;
@@ -651,10 +714,12 @@ int main(void)
 		cmocka_unit_test(test_vmm_dies),
 		cmocka_unit_test(test_link_cut),
 		cmocka_unit_test(test_link_cut_one_way),
+		cmocka_unit_test(test_log_hangs),
 		cmocka_unit_test(test_link_cut_arbiter_from_one),
 		cmocka_unit_test(test_link_cut_no_arbiter),
 		cmocka_unit_test(test_claim_reply_lost),
 		cmocka_unit_test(test_link_reset_resumes),
+		cmocka_unit_test(test_late_rewind),
 		cmocka_unit_test(test_daemon_restarts),
 		cmocka_unit_test(test_both_daemons_restart),
 		cmocka_unit_test(test_daemon_stays_away),
@@ -666,12 +731,14 @@ int main(void)
 		cmocka_unit_test(test_slow_twin_drains_before_it_claims),
 		cmocka_unit_test(test_full_log_of_the_twin),
 		cmocka_unit_test(test_poweroff),
+		cmocka_unit_test(test_poweroff_told),
 		cmocka_unit_test(test_poweroff_alone),
 		cmocka_unit_test(test_poweroff_unheard),
 		cmocka_unit_test(test_poweroff_and_backup_lost),
 		cmocka_unit_test(test_cold_start_after_crash),
 		cmocka_unit_test(test_backup_reboots_quickly),
 		cmocka_unit_test(test_backup_replaced_before_start),
+		cmocka_unit_test(test_open_names_another),
 		cmocka_unit_test(test_two_arbiters),
 		cmocka_unit_test(test_restored_arbiter),
 		cmocka_unit_test(test_no_arbiter_no_start),
