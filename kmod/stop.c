@@ -102,8 +102,8 @@ static bool start(struct lockstep_guest *guest)
 /* Returns a verdict, -errno, or -EAGAIN: look at the state again. */
 static int next_living(struct lockstep_guest *guest)
 {
-	lockstep_clock_start(&guest->clock);
 	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE) {
+		lockstep_clock_start(&guest->clock);
 		if (!guest->told_live) {
 			guest->told_live = true;
 			return LOCKSTEP_VERDICT_GO_LIVE;
@@ -123,6 +123,7 @@ static int next_living(struct lockstep_guest *guest)
 	if (unlikely(!guest->count) && READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG &&
 	    start_wait(guest))
 		return -EINTR;
+	lockstep_clock_start(&guest->clock);
 	if (unlikely(lockstep_gate_is_full(&guest->gate)) && gate_wait(guest))
 		return -EINTR;
 	return guest->at_stop ? LOCKSTEP_VERDICT_LIVE : LOCKSTEP_VERDICT_ENTER;
