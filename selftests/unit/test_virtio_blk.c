@@ -424,7 +424,7 @@ static void test_twin_retries(void **state)
 	request(&primary, 0, VIRTIO_BLK_T_IN, 5, SECTOR);
 	completed(&primary, 0, VIRTIO_BLK_S_OK);
 	request(&twin, 0, VIRTIO_BLK_T_IN, 5, SECTOR);
-	assert_int_equal(machine_step(twin.m), -EILSEQ);
+	assert_int_equal(machine_step(twin.m), -EIO);
 	pair_exit(&primary, &twin);
 }
 
@@ -528,39 +528,39 @@ static void test_hostile_log(void **state)
 	pair_init(&primary, &twin);
 	m = twin.m;
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, sizeof(done)),
-			 -EILSEQ);
+			 -EBADMSG);
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DATA, data, sizeof(data)),
-			 -EILSEQ);
+			 -EBADMSG);
 	request(&twin, 0, VIRTIO_BLK_T_IN, 0, SECTOR);
 	request(&twin, 1, VIRTIO_BLK_T_OUT, 0, SECTOR);
-	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, 15), -EILSEQ);
-	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, 17 - 17), -EILSEQ);
-	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, 3, done, sizeof(done)), -EILSEQ);
+	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, 15), -EBADMSG);
+	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, 17 - 17), -EBADMSG);
+	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, 3, done, sizeof(done)), -EBADMSG);
 	/* Success of a read with no bytes, and more bytes than it asked for. */
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, sizeof(done)),
-			 -EILSEQ);
+			 -EBADMSG);
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DATA, data, sizeof(data)),
-			 -EILSEQ);
+			 -EBADMSG);
 	/* Not at the start. */
 	data[8] = 1;
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DATA, data,
-				       DISK_DATA_HEAD + 8), -EILSEQ);
+				       DISK_DATA_HEAD + 8), -EBADMSG);
 	/* Part of the bytes, then success. */
 	data[8] = 0;
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DATA, data,
 				       DISK_DATA_HEAD + 8), 0);
 	done[13] = SECTOR >> 8;
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, sizeof(done)),
-			 -EILSEQ);
+			 -EBADMSG);
 	/* The second before the first, a status that there isn't. */
 	done[0] = 1;
 	done[13] = 0;
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, sizeof(done)),
-			 -EILSEQ);
+			 -EBADMSG);
 	done[0] = 0;
 	done[8] = 2;
 	assert_int_equal(machine_apply(m, VMM_UNIT_DISK0, DISK_KIND_DONE, done, sizeof(done)),
-			 -EILSEQ);
+			 -EBADMSG);
 	pair_exit(&primary, &twin);
 }
 
@@ -699,6 +699,24 @@ static void test_load(void **state)
 	side_exit(&primary);
 }
 
+/* A guest that ends with writes under way has them written, on both sides. */
+static void test_end(void **state)
+{
+	struct side side = { 0 };
+	uint8_t byte;
+
+	(void)state;
+	side_init(&side, machine_new());
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		write_sectors(&side, slot, slot, SECTOR, (uint8_t)(0x80 + slot));
+	machine_exit(side.m);
+	for (unsigned int slot = 0; slot < SLOTS; slot++) {
+		file_read(side.path, &byte, 1, slot * SECTOR);
+		assert_int_equal(byte, 0x80 + slot);
+	}
+	unlink(side.path);
+}
+
 static void test_malformed(void **state)
 {
 	struct driver_segment segments[] = {
@@ -788,6 +806,7 @@ int main(void)
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_much),
 		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_suspects),
 	};

@@ -208,8 +208,8 @@ static void test_receive(void **state)
 	assert_int_equal(len, HEAD + 99);
 
 	/* What no tap gives. */
-	assert_int_equal(machine_apply(side.m, VMM_UNIT_NET, TAP_KIND_FRAME, frame, 13), -EILSEQ);
-	assert_int_equal(machine_apply(side.m, VMM_UNIT_NET, 99, frame, 60), -EILSEQ);
+	assert_int_equal(machine_apply(side.m, VMM_UNIT_NET, TAP_KIND_FRAME, frame, 13), -EBADMSG);
+	assert_int_equal(machine_apply(side.m, VMM_UNIT_NET, 99, frame, 60), -EBADMSG);
 	side_exit(&side);
 }
 

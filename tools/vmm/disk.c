@@ -181,8 +181,9 @@ static void *disk_thread(void *arg)
 	struct disk *disk = arg;
 
 	pthread_mutex_lock(&disk->lock);
-	while (!disk->stop) {
-		if (disk->live && disk->post && disk->post->executed) {
+	/* An end is no loss of power: the other side's disk has the same requests. */
+	while (!disk->stop || disk->run) {
+		if (!disk->stop && disk->live && disk->post && disk->post->executed) {
 			/* No room: the vCPU's thread has much to do.  A completion is never lost. */
 			if (!post(disk))
 				sleep_for(disk, POST_RETRY_MS);

@@ -92,7 +92,7 @@ struct disk;
 int disk_open(const char *path, bool readonly, struct vmm *vmm, enum vmm_unit unit,
 	      struct disk **diskp);
 
-/* Ends the thread, after the request it executes. The device then retires all requests. */
+/* Ends the thread after it has executed all it has. The device then retires all requests. */
 void disk_stop(struct disk *disk);
 /* Frees a stopped disk. */
 void disk_close(struct disk *disk);

@@ -260,15 +260,15 @@ static int apply_data(struct virtio_blk *blk, const uint8_t *payload, uint32_t l
 	uint32_t bytes;
 
 	if (len <= DISK_DATA_HEAD)
-		return -EILSEQ;
+		return -EBADMSG;
 	request = request_find(blk, get_le64(payload));
 	if (!request)
-		return -EILSEQ;
+		return -EBADMSG;
 	disk = &request->disk;
 	bytes = len - DISK_DATA_HEAD;
 	if (disk->operation != DISK_READ || get_le32(payload + 8) != disk->logged_len ||
 	    bytes > disk->len - disk->logged_len)
-		return -EILSEQ;
+		return -EBADMSG;
 	if (!disk->logged)
 		disk->logged = malloc(disk->len);
 	if (!disk->logged)
@@ -287,15 +287,15 @@ static int result_check(struct virtio_blk *blk, struct virtio_blk_request *reque
 	int err;
 
 	if (status > DISK_STATUS_ERROR || len != (read ? disk->len : 0))
-		return -EILSEQ;
+		return -EBADMSG;
 	if (disk->logged && read && disk->logged_len != disk->len)
-		return -EILSEQ;
+		return -EBADMSG;
 	err = disk_wait(blk->disk, disk);
 	/* What was read comes from the log: no matter what this disk says. */
 	if (status == DISK_STATUS_OK && err && !(read && disk->logged)) {
 		vmm_say(blk->vd.dev.vmm, "disk request %llu succeeded on the primary and failed here (%s): check this host's disk, then protect the guest anew",
 			(unsigned long long)disk->number, strerror(-err));
-		return -EILSEQ;
+		return err;
 	}
 	return 0;
 }
@@ -307,10 +307,10 @@ static int apply_done(struct virtio_blk *blk, const uint8_t *payload, uint32_t l
 	int err;
 
 	if (len != DISK_DONE_BYTES)
-		return -EILSEQ;
+		return -EBADMSG;
 	request = request_find(blk, get_le64(payload));
 	if (!request)
-		return -EILSEQ;
+		return -EBADMSG;
 	status = get_le32(payload + 8);
 	bytes = get_le32(payload + 12);
 	err = result_check(blk, request, status, bytes);
@@ -343,7 +343,7 @@ static int blk_apply(struct vmm_device *dev, uint16_t kind, const void *data, ui
 	case DISK_KIND_DATA:
 		return apply_data(blk, data, len);
 	default:
-		return -EILSEQ;
+		return -EBADMSG;
 	}
 }
 

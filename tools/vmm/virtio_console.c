@@ -126,7 +126,7 @@ static int console_apply(struct vmm_device *dev, uint16_t kind, const void *data
 	struct virtio_console *console = console_from(virtio_from_device(dev));
 
 	if (kind != VMM_KIND_RECEIVE || len > CONSOLE_INPUT_BYTES - console->input_len)
-		return -EILSEQ;
+		return -EBADMSG;
 	memcpy(console->input + console->input_len, data, len);
 	console->input_len += len;
 	deliver(console);

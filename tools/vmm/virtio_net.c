@@ -174,7 +174,7 @@ static int net_apply(struct vmm_device *dev, uint16_t kind, const void *data, ui
 	struct virtio_net *net = net_from(virtio_from_device(dev));
 
 	if (kind != TAP_KIND_FRAME || len < TAP_FRAME_MIN || len > TAP_FRAME_MAX)
-		return -EILSEQ;
+		return -EBADMSG;
 	receive(net, data, len);
 	tap_applied(net->tap);
 	kept_update(net);

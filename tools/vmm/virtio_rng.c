@@ -120,17 +120,17 @@ static int rng_apply(struct vmm_device *dev, uint16_t kind, const void *data, ui
 	uint64_t number;
 
 	if (kind != RNG_KIND_DATA || len <= HEAD_BYTES)
-		return -EILSEQ;
+		return -EBADMSG;
 	memcpy(&number, data, sizeof(number));
 	number = le64toh(number);
 	len -= HEAD_BYTES;
 	if (number >= rng->next_number)
-		return -EILSEQ;
+		return -EBADMSG;
 	/* Answers come in order; an older one is of a request the guest has forgotten. */
 	if (!rng->count || number < rng->waiting[0].number)
 		return 0;
 	if (number != rng->waiting[0].number || len > wanted(&rng->waiting[0].chain))
-		return -EILSEQ;
+		return -EBADMSG;
 	rng->chain = rng->waiting[0].chain;
 	rng->count--;
 	memmove(&rng->waiting[0], &rng->waiting[1], rng->count * sizeof(rng->waiting[0]));
