@@ -106,6 +106,8 @@ static uint64_t kernel_end(const struct setup_header *hdr, uint64_t size)
 	if (hdr->version >= PROTOCOL_INIT) {
 		uint64_t start = hdr->pref_address > KERNEL ? hdr->pref_address : KERNEL;
 
+		if (start > UINT64_MAX - hdr->init_size)
+			return UINT64_MAX;
 		if (end < start + hdr->init_size)
 			end = start + hdr->init_size;
 	}
@@ -179,6 +181,9 @@ int vmm_boot_load(struct vmm *vmm, const char *cmdline, const uint8_t *seed)
 	close(kernel.fd);
 	if (err)
 		return err;
+	if (kernel_end(&hdr, kernel.size) > vmm->ram.low)
+		return fail(vmm, &kernel, "unpacked, it does not fit into the guest's memory: raise --memory",
+			    -ENOMEM);
 	if (len > hdr.cmdline_size)
 		return fail(vmm, &kernel, "the command line is longer than this kernel takes",
 			    -E2BIG);
