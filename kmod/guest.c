@@ -299,8 +299,11 @@ static int attach_locked(struct lockstep_guest *guest, const struct lockstep_att
 	}
 	lockstep_gate_init(&guest->gate, &gate_ops, guest);
 	ret = lockstep_sysfs_guest_add(guest);
-	if (!ret)
-		ret = guest_build(guest, attach);
+	if (ret) {
+		lockstep_guest_put(guest);	/* there is no folder to remove */
+		return ret;
+	}
+	ret = guest_build(guest, attach);
 	if (ret) {
 		guest_unwind(guest);
 		return ret;

@@ -382,12 +382,17 @@ void lockstep_sysfs_guest_init(struct lockstep_guest *guest)
 
 /**
  * lockstep_sysfs_guest_add - make a guest's folder
- * @guest: its name is not in use
+ * @guest: no other guest has its name
  *
- * Returns 0 or -errno.
+ * Returns 0, -EEXIST for the name of a file that is there anyway, or -errno.
  */
 int lockstep_sysfs_guest_add(struct lockstep_guest *guest)
 {
+	unsigned int i;
+
+	for (i = 0; root_attrs[i]; i++)
+		if (!strcmp(root_attrs[i]->name, guest->name))
+			return -EEXIST;
 	return kobject_add(&guest->kobj, root, "%s", guest->name);
 }
 
