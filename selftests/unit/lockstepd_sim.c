@@ -115,6 +115,10 @@ static void message_arrives(struct sim *s, struct sim_event *e)
 		return;
 	}
 	assert_int_equal(lockstep_message_decode(e->data, e->len, &m), 0);
+	if (s->lose && m.type == LOCKSTEP_MESSAGE_LOG) {
+		s->lose--;
+		return;
+	}
 	lockstep_core_message(&h->core, h->node, &m);
 }
 

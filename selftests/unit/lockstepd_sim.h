@@ -98,6 +98,7 @@ struct sim {
 	struct sim_store other_store;
 	bool cut[SIM_HOSTS];	/* nothing arrives at this host from the other */
 	bool hang;		/* messages stand still, heartbeats come through */
+	unsigned int lose;	/* so many LOG messages are lost on the way */
 	bool link_up;		/* the LOG plane */
 	uint64_t link_next_ns;	/* when it is dialled again */
 	unsigned int link_epoch;

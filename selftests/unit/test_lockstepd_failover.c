@@ -255,6 +255,24 @@ static void test_link_reset_resumes(void **state)
 	sim_exit(&s);
 }
 
+/* What is missing is asked for again. */
+static void test_log_lost_on_the_way(void **state)
+{
+	struct sim s;
+	int i;
+
+	(void)state;
+	sim_pair(&s);
+	for (i = 0; i < 10; i++) {
+		s.lose = 1 + (unsigned int)(sim_rand(&s) % 5);
+		sim_run(&s, 400);
+	}
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
+	assert_true(sim_guest(&s, SIM_A)->head - sim_guest(&s, SIM_B)->head < 10000);
+	sim_exit(&s);
+}
+
 /* Asked for before what was acknowledged since: not what a backup has lost. */
 static void test_late_rewind(void **state)
 {
@@ -377,6 +395,10 @@ static void test_short_freeze_is_forgiven(void **state)
 	for (host = 0; host < SIM_HOSTS; host++) {
 		sim_pair(&s);
 		sim_host_freeze(&s, host, 700);
+		sim_run(&s, 700);
+		/* a primary that was away keeps its outputs until it hears its backup */
+		if (host == SIM_A)
+			sim_wait(&s, SIM_A, S(SUSPECT_P), 20);
 		sim_run(&s, 4000);
 		sim_expect(&s, SIM_A, S(PROTECTED_P));
 		sim_expect(&s, SIM_B, S(PROTECTED_B));
@@ -616,6 +638,29 @@ static void test_open_names_another(void **state)
 	sim_exit(&s);
 }
 
+/* Nothing begins that the twin has not seen with the arbiter. */
+static void test_activate_unverified(void **state)
+{
+	struct lockstep_message m = { .type = LOCKSTEP_MESSAGE_ACTIVATE };
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 9);
+	s.host[SIM_B].arbiter_reachable = false;
+	sim_attach(&s, SIM_A, false);
+	sim_attach(&s, SIM_B, true);
+	while (!s.store.gen[2].open)
+		sim_run(&s, 1);
+	sim_run(&s, 100);
+	m.guest = s.vm;
+	m.generation = 2;
+	m.from = sim_guest(&s, SIM_A)->info.instance;
+	m.to = sim_guest(&s, SIM_B)->info.instance;
+	lockstep_core_message(&s.host[SIM_B].core, s.host[SIM_B].node, &m);
+	sim_expect(&s, SIM_B, S(SYNC_DST));
+	sim_exit(&s);
+}
+
 static void test_two_arbiters(void **state)
 {
 	struct sim s;
@@ -720,6 +765,7 @@ int main(void)
 		cmocka_unit_test(test_claim_reply_lost),
 		cmocka_unit_test(test_link_reset_resumes),
 		cmocka_unit_test(test_late_rewind),
+		cmocka_unit_test(test_log_lost_on_the_way),
 		cmocka_unit_test(test_daemon_restarts),
 		cmocka_unit_test(test_both_daemons_restart),
 		cmocka_unit_test(test_daemon_stays_away),
@@ -739,6 +785,7 @@ int main(void)
 		cmocka_unit_test(test_backup_reboots_quickly),
 		cmocka_unit_test(test_backup_replaced_before_start),
 		cmocka_unit_test(test_open_names_another),
+		cmocka_unit_test(test_activate_unverified),
 		cmocka_unit_test(test_two_arbiters),
 		cmocka_unit_test(test_restored_arbiter),
 		cmocka_unit_test(test_no_arbiter_no_start),
