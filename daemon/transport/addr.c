@@ -167,6 +167,24 @@ char *lockstep_addr_format(const struct lockstep_addr *a, char *out)
 	return out;
 }
 
+bool lockstep_addr_serves(const struct lockstep_addr *bound, const struct lockstep_addr *to)
+{
+	const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&bound->sa;
+	const struct sockaddr_in6 *t6 = (const struct sockaddr_in6 *)&to->sa;
+	const struct sockaddr_in *b4 = (const struct sockaddr_in *)&bound->sa;
+	const struct sockaddr_in *t4 = (const struct sockaddr_in *)&to->sa;
+
+	if (bound->sa.ss_family != to->sa.ss_family)
+		return false;
+	if (bound->sa.ss_family == AF_INET)
+		return b4->sin_addr.s_addr == htonl(INADDR_ANY) ||
+		       b4->sin_addr.s_addr == t4->sin_addr.s_addr;
+	if (bound->sa.ss_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&b6->sin6_addr) ||
+		       IN6_ARE_ADDR_EQUAL(&b6->sin6_addr, &t6->sin6_addr);
+	return false;
+}
+
 bool lockstep_addr_is_unix(const struct lockstep_addr *a)
 {
 	return a->sa.ss_family == AF_UNIX;

@@ -39,6 +39,13 @@ int lockstep_addr_parse(const char *text, bool passive, struct lockstep_addr *a)
  */
 char *lockstep_addr_format(const struct lockstep_addr *a, char *out);
 
+/**
+ * lockstep_addr_serves() - does a socket bound to one address get what is sent to another?
+ * @bound: address it is bound to
+ * @to: address, of the same family; ports don't matter
+ */
+bool lockstep_addr_serves(const struct lockstep_addr *bound, const struct lockstep_addr *to);
+
 bool lockstep_addr_is_unix(const struct lockstep_addr *a);
 
 /* Port in host order; 0 for Unix sockets. */

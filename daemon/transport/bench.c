@@ -582,6 +582,10 @@ int main(int argc, char **argv)
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		if (c == 'h') {
+			usage(stdout);
+			return 0;
+		}
 		if (c == 's')
 			ok &= number(optarg, 1, 3600, &opt.seconds);
 		else if (c == 'i')
@@ -592,12 +596,8 @@ int main(int argc, char **argv)
 			opt.split = true;
 		else if (c == 'j')
 			opt.json = true;
-		else if (c == 'h') {
-			usage(stdout);
-			return 0;
-		} else {
+		else
 			ok = false;
-		}
 	}
 	if (!ok || optind < argc) {
 		usage(stderr);

@@ -311,9 +311,11 @@ static int send_hello(struct lockstep_conn *conn)
 	struct lockstep_frame f = { .type = LOCKSTEP_FRAME_HELLO };
 	uint8_t buf[LOCKSTEP_HELLO_MAX];
 	struct iovec iov = { .iov_base = buf };
+	struct lockstep_udp *udp;
 
-	if (!TAILQ_EMPTY(&t->udps))
-		h.udp_port = TAILQ_FIRST(&t->udps)->port;
+	udp = conn->plane == LOCKSTEP_PLANE_LOG ? lockstep_udp_for(conn) : NULL;
+	if (udp)
+		h.udp_port = lockstep_addr_port(&udp->addr);
 	strcpy(h.cluster, t->cluster);
 	strcpy(h.node, t->node);
 	strcpy(h.service, conn->service);

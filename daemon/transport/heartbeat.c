@@ -58,9 +58,11 @@ void lockstep_beats_use_key(struct lockstep_peer *peer, struct lockstep_conn *co
 	uint64_t now = lockstep_clock_ns();
 
 	b->send_id = b->keys[0].id;
-	b->to_ok = conn->remote.udp_port != 0;
+	b->udp = conn->remote.udp_port ? lockstep_udp_for(conn) : NULL;
 	b->to = conn->remote_addr;
 	lockstep_addr_set_port(&b->to, conn->remote.udp_port);
+	if (b->udp && lockstep_addr_fit(&b->to, b->udp->addr.sa.ss_family))
+		b->udp = NULL;
 	/* A rebooted peer's clock has nothing to do with its old one. */
 	b->echo_ns = 0;
 	if (!b->heard_ns) {
@@ -101,17 +103,6 @@ static struct lockstep_beat_key *find_key(struct lockstep_transport *t, uint64_t
 
 /* --- sending ------------------------------------------------------------- */
 
-static struct lockstep_udp *udp_for(struct lockstep_transport *t, struct lockstep_addr *to)
-{
-	struct lockstep_udp *u;
-
-	TAILQ_FOREACH(u, &t->udps, all) {
-		if (!lockstep_addr_fit(to, u->family))
-			return u;
-	}
-	return NULL;
-}
-
 void lockstep_beats_send(struct lockstep_peer *peer, uint64_t now)
 {
 	struct lockstep_transport *t = peer->t;
@@ -119,14 +110,9 @@ void lockstep_beats_send(struct lockstep_peer *peer, uint64_t now)
 	struct lockstep_beat_key *key = peer_key(peer, b->send_id);
 	uint8_t payload[LOCKSTEP_HEARTBEAT_MAX], out[LOCKSTEP_BEAT_MAX];
 	struct lockstep_beat beat = { .payload = payload };
-	struct lockstep_addr to = b->to;
-	struct lockstep_udp *udp;
 	int len;
 
-	if (!key || !b->to_ok)
-		return;
-	udp = udp_for(t, &to);
-	if (!udp)
+	if (!key || !b->udp)
 		return;
 	if (t->ops->heartbeat_fill)
 		beat.len = t->ops->heartbeat_fill(peer, payload, sizeof(payload));
@@ -137,8 +123,8 @@ void lockstep_beats_send(struct lockstep_peer *peer, uint64_t now)
 	beat.held_ns = b->echo_ns ? now - b->echo_at_ns : 0;
 	len = lockstep_beat_encode(&beat, key->send, out);
 	/* A heartbeat that can't be sent is a lost one; the next one follows soon. */
-	if (len > 0 && sendto(udp->fd, out, (size_t)len, MSG_DONTWAIT,
-			      (const struct sockaddr *)&to.sa, to.len) == len)
+	if (len > 0 && sendto(b->udp->fd, out, (size_t)len, MSG_DONTWAIT,
+			      (const struct sockaddr *)&b->to.sa, b->to.len) == len)
 		b->sent++;
 }
 
@@ -203,23 +189,39 @@ static void take_datagram(struct lockstep_transport *t, const uint8_t *data, siz
 	accept_beat(peer, &beat);
 }
 
-static void on_datagram(evutil_socket_t fd, short what, void *arg)
+static void take_datagrams(struct lockstep_udp *u)
 {
-	struct lockstep_udp *u = arg;
 	uint8_t buf[LOCKSTEP_BEAT_MAX + 1];
 	ssize_t n;
 	int i;
 
-	(void)what;
-	lockstep_tick_enter(u->t);
 	for (i = 0; i < DATAGRAMS_PER_TURN; i++) {
-		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		n = recv(u->fd, buf, sizeof(buf), MSG_DONTWAIT);
 		if (n < 0 && errno == ECONNREFUSED)
 			continue;	/* an ICMP answer to one of ours */
 		if (n < 0)
 			return;
 		take_datagram(u->t, buf, (size_t)n);
 	}
+}
+
+static void on_datagram(evutil_socket_t fd, short what, void *arg)
+{
+	struct lockstep_udp *u = arg;
+
+	(void)fd;
+	(void)what;
+	lockstep_tick_enter(u->t);
+	take_datagrams(u);
+}
+
+/* Before silence is judged: what has come counts, though nobody read it yet. */
+void lockstep_udp_drain(struct lockstep_transport *t)
+{
+	struct lockstep_udp *u;
+
+	TAILQ_FOREACH(u, &t->udps, all)
+		take_datagrams(u);
 }
 
 /* --- silence ------------------------------------------------------------- */
@@ -252,32 +254,29 @@ void lockstep_beats_restart(struct lockstep_peer *peer, uint64_t now)
 
 int lockstep_udp_open(struct lockstep_transport *t, const struct lockstep_addr *addr)
 {
-	int err, zero = 0, tos = IPTOS_LOWDELAY;
-	struct lockstep_addr bound;
+	int err, zero = 0, tos = IPTOS_LOWDELAY, family = addr->sa.ss_family;
 	struct lockstep_udp *u;
 
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
 	u->t = t;
-	u->family = addr->sa.ss_family;
-	u->fd = socket(u->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	u->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (u->fd < 0) {
 		err = -errno;
 		goto out_free;
 	}
-	if (u->family == AF_INET6) {
+	if (family == AF_INET6) {
 		setsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 		setsockopt(u->fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
 	}
 	setsockopt(u->fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
-	bound.len = sizeof(bound.sa);
+	u->addr.len = sizeof(u->addr.sa);
 	if (bind(u->fd, (const struct sockaddr *)&addr->sa, addr->len) < 0 ||
-	    getsockname(u->fd, (struct sockaddr *)&bound.sa, &bound.len) < 0) {
+	    getsockname(u->fd, (struct sockaddr *)&u->addr.sa, &u->addr.len) < 0) {
 		err = -errno;
 		goto out_close;
 	}
-	u->port = lockstep_addr_port(&bound);
 	u->ev = event_new(t->base, u->fd, EV_READ | EV_PERSIST, on_datagram, u);
 	if (!u->ev) {
 		err = -ENOMEM;
@@ -300,15 +299,39 @@ out_free:
 	return err;
 }
 
-int lockstep_udp_ensure(struct lockstep_transport *t)
+static struct lockstep_udp *find_udp(struct lockstep_transport *t,
+				     const struct lockstep_addr *local)
 {
-	struct lockstep_addr any;
-	int err;
+	struct lockstep_addr addr;
+	struct lockstep_udp *u;
 
-	if (!TAILQ_EMPTY(&t->udps))
-		return 0;
-	err = lockstep_addr_parse("*:0", true, &any);
-	return err ? err : lockstep_udp_open(t, &any);
+	TAILQ_FOREACH(u, &t->udps, all) {
+		addr = *local;
+		if (!lockstep_addr_fit(&addr, u->addr.sa.ss_family) &&
+		    lockstep_addr_serves(&u->addr, &addr))
+			return u;
+	}
+	return NULL;
+}
+
+/*
+ * The socket for heartbeats beside a connection: one that gets what is sent to
+ * the connection's own address, since that is where the other side sends. Made
+ * if need be; NULL if that fails.
+ */
+struct lockstep_udp *lockstep_udp_for(struct lockstep_conn *conn)
+{
+	struct lockstep_transport *t = conn->t;
+	struct lockstep_addr local = { .len = sizeof(local.sa) };
+	struct lockstep_udp *u;
+
+	if (getsockname(conn->fd, (struct sockaddr *)&local.sa, &local.len) < 0)
+		return NULL;
+	u = find_udp(t, &local);
+	if (u)
+		return u;
+	lockstep_addr_set_port(&local, 0);
+	return lockstep_udp_open(t, &local) ? NULL : find_udp(t, &local);
 }
 
 void lockstep_udp_exit(struct lockstep_transport *t)

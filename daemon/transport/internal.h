@@ -61,8 +61,8 @@ struct lockstep_beat_key {
  * struct lockstep_beats - heartbeat state of a peer
  * @keys: newest first; all are accepted
  * @send_id: id of the one used for sending; 0: none yet
+ * @udp: socket they go through; NULL: there is none, or the peer has none
  * @to: where they go
- * @to_ok: @to is set
  * @silence_ns: time-out
  * @heard_ns: when it was last heard, or timing began; 0: timing has not begun
  * @count: time-outs reported since
@@ -78,8 +78,8 @@ struct lockstep_beat_key {
 struct lockstep_beats {
 	struct lockstep_beat_key keys[LOCKSTEP_BEAT_KEYS];
 	uint64_t send_id;
+	struct lockstep_udp *udp;
 	struct lockstep_addr to;
-	bool to_ok;
 	uint64_t silence_ns;
 	uint64_t heard_ns;
 	unsigned int count;
@@ -98,7 +98,6 @@ struct lockstep_beats {
  * @conn: connection under way or up, or NULL
  * @up: UP was reported
  * @addr: where to dial
- * @has_addr: @addr is set
  * @next_dial_ns: not before
  * @backoff_ms: pause after the next failure
  */
@@ -106,7 +105,6 @@ struct lockstep_link {
 	struct lockstep_conn *conn;
 	bool up;
 	struct lockstep_addr addr;
-	bool has_addr;
 	uint64_t next_dial_ns;
 	unsigned int backoff_ms;
 };
@@ -160,8 +158,7 @@ struct lockstep_udp {
 	TAILQ_ENTRY(lockstep_udp) all;
 	struct lockstep_transport *t;
 	int fd;
-	int family;
-	uint16_t port;
+	struct lockstep_addr addr;
 	struct event *ev;
 };
 
@@ -212,7 +209,7 @@ struct lockstep_call {
  * @peers: all peers, removed ones too until they are freed
  * @closing: streams whose closed callback is due
  * @listeners: listening sockets
- * @udps: UDP sockets; the first is used to send
+ * @udps: UDP sockets
  * @services: services offered
  */
 struct lockstep_transport {
@@ -291,7 +288,8 @@ void lockstep_stream_free_all(struct lockstep_peer *peer);
 
 /* heartbeat.c */
 int lockstep_udp_open(struct lockstep_transport *t, const struct lockstep_addr *addr);
-int lockstep_udp_ensure(struct lockstep_transport *t);
+struct lockstep_udp *lockstep_udp_for(struct lockstep_conn *conn);
+void lockstep_udp_drain(struct lockstep_transport *t);
 void lockstep_udp_exit(struct lockstep_transport *t);
 int lockstep_beats_add_key(struct lockstep_peer *peer, struct lockstep_conn *conn);
 void lockstep_beats_use_key(struct lockstep_peer *peer, struct lockstep_conn *conn);

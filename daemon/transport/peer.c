@@ -185,10 +185,7 @@ static void dial_link(struct lockstep_peer *peer, enum lockstep_plane plane, uin
 
 	if (link->conn || now < link->next_dial_ns)
 		return;
-	/* HELLO tells the port where we listen for heartbeats. */
-	err = lockstep_udp_ensure(peer->t);
-	if (!err)
-		err = lockstep_conn_dial(peer->t, &link->addr, plane, &link_owner, &link->conn);
+	err = lockstep_conn_dial(peer->t, &link->addr, plane, &link_owner, &link->conn);
 	if (err) {
 		link->next_dial_ns = now + next_pause(link) * LOCKSTEP_NSEC_PER_MSEC;
 		return;
@@ -231,7 +228,6 @@ static int peer_addresses(struct lockstep_peer *peer, const struct lockstep_peer
 			return err;
 		if (lockstep_addr_is_unix(&link->addr))
 			return -EINVAL;
-		link->has_addr = true;
 	}
 	return 0;
 }

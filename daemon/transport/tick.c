@@ -47,6 +47,11 @@ void lockstep_tick_enter(struct lockstep_transport *t)
 		t->ops->loop_gap(t, gap);
 }
 
+void lockstep_transport_enter(struct lockstep_transport *t)
+{
+	lockstep_tick_enter(t);
+}
+
 static void end_draining(struct lockstep_transport *t, uint64_t now)
 {
 	if (!t->drain_until_ns)
@@ -94,6 +99,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	now = t->alive_ns;
 	if (t->drain_until_ns && now >= t->drain_until_ns)
 		end_draining(t, now);
+	lockstep_udp_drain(t);
 	lockstep_listen_resume(t);
 	check_deadlines(t, now);
 	LOCKSTEP_FOREACH_SAFE(peer, &t->peers, all, next) {

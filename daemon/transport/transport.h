@@ -72,7 +72,7 @@
  *
  * Callbacks
  * ---------
- * No function calls back before it returns; callbacks come from the loop. In a
+ * No function but lockstep_transport_enter() calls back before it returns; callbacks come from the loop. In a
  * callback everything is allowed but lockstep_transport_destroy(). Data handed
  * to a callback is borrowed and dies with its return. Any op may be NULL. A
  * callback that takes long delays everything, heartbeats included: see Time.
@@ -323,7 +323,8 @@ const struct lockstep_uuid *lockstep_transport_incarnation(const struct lockstep
  * @bound: receives the address bound, LOCKSTEP_ADDR_STRLEN; may be NULL
  *
  * May be called for several addresses. Network addresses get a UDP socket for
- * heartbeats on the same port number; the first one's is also used to send.
+ * heartbeats on the same port number. Where a peer is reached from an address
+ * not listened on, a UDP socket of its own is made for it.
  * An existing Unix socket at the path is replaced if nothing listens there.
  *
  * Return: 0 or -errno.
@@ -339,6 +340,17 @@ int lockstep_transport_listen(struct lockstep_transport *t, const char *address,
  * Return: 0 or -ENOMEM. Calls not yet made at destroy are dropped.
  */
 int lockstep_transport_call(struct lockstep_transport *t, void (*fn)(void *arg), void *arg);
+
+/**
+ * lockstep_transport_enter() - look for a gap of the loop now
+ * @t: transport
+ *
+ * The transport does this at the beginning of each handler of its own. Other
+ * handlers on the same loop that act on what they find (module, VMM) call it
+ * first: after a gap loop_gap is then made before they act. The one function
+ * that calls back before it returns; it costs a reading of the clock.
+ */
+void lockstep_transport_enter(struct lockstep_transport *t);
 
 /**
  * lockstep_transport_status() - state of everything, for status commands

@@ -58,11 +58,20 @@ static char *address(void)
 	return text;
 }
 
-/* Run it with arguments; output goes to a pipe. */
-static pid_t spawn(char *const argv[], int *out)
+#define ARGS_MAX	16
+
+/* Run it with arguments, the last of them NULL; output goes to a pipe. */
+static pid_t spawn(int *out, va_list ap)
 {
-	int fds[2];
+	char *argv[ARGS_MAX + 2];
+	int fds[2], i = 0;
 	pid_t pid;
+
+	argv[i++] = program;
+	do {
+		assert_true(i <= ARGS_MAX);
+		argv[i] = va_arg(ap, char *);
+	} while (argv[i++]);
 
 	assert_int_equal(pipe(fds), 0);
 	pid = fork();
@@ -78,21 +87,29 @@ static pid_t spawn(char *const argv[], int *out)
 	return pid;
 }
 
+static pid_t spawn_server(int *out, ...)
+{
+	va_list ap;
+	pid_t pid;
+
+	va_start(ap, out);
+	pid = spawn(out, ap);
+	va_end(ap);
+	return pid;
+}
+
 /* Until "listening on" tells that it serves. */
 static void server_start(void)
 {
 	char keys[PATH_MAX], listen[64], buf[4096] = "";
-	char *argv[] = {
-		program, "--listen", listen, "--store", store_dir(), "--keys",
-		fx_keys(&fx, "arbiter", keys), NULL
-	};
 	size_t have = 0;
 	char *p;
 	ssize_t n;
 	int out;
 
 	snprintf(listen, sizeof(listen), "127.0.0.1:%s", port[0] ? port : "0");
-	server = spawn(argv, &out);
+	server = spawn_server(&out, "--listen", listen, "--store", store_dir(), "--keys",
+			      fx_keys(&fx, "arbiter", keys), NULL);
 	while (!strstr(buf, "serving")) {
 		n = read(out, buf + have, sizeof(buf) - 1 - have);
 		if (n <= 0)
@@ -120,14 +137,18 @@ static void server_kill(int sig)
 	server = 0;
 }
 
-static int run_program(char *const argv[], char *text, size_t size)
+/* Run it to its end: exit status, and what it printed. */
+static int run_program(char *text, size_t size, ...)
 {
 	size_t have = 0;
 	int out, status;
+	va_list ap;
 	ssize_t n;
 	pid_t pid;
 
-	pid = spawn(argv, &out);
+	va_start(ap, size);
+	pid = spawn(&out, ap);
+	va_end(ap);
 	while (have < size - 1 && (n = read(out, text + have, size - 1 - have)) > 0)
 		have += (size_t)n;
 	text[have] = '\0';
@@ -598,48 +619,45 @@ static void test_command_line(void **state)
 {
 	static char out[4 << 20];	/* a dump is long */
 	char keys[PATH_MAX], *at = address();
-	char *status[] = { program, "status", at, "--json", "--keys", fx_keys(&fx, "a", keys),
-			   "--node", "arbiter", "--timeout", "3000", NULL };
-	char *help[] = { program, "--help", NULL };
-	char *wrong[] = { program, "frobnicate", NULL };
-	char *option[] = { program, "--frob", NULL };
-	char *dump[] = { program, "dump", "--json", "--store", store_dir(), NULL };
-	char *restore[] = { program, "restore", "--store", store_dir(), NULL };
-	char *run[] = { program, "--store", store_dir(), "--keys", keys, NULL };
 	char path[PATH_MAX + 16], before[64], after[64];
 	struct lockstep_uuid vm = formed_guest();
 	struct json_object *o, *v;
 	struct answer an;
 	FILE *f;
 
+#define run(...)	run_program(out, sizeof(out), __VA_ARGS__, NULL)
+#define run_status()	run("status", at, "--json", "--keys", keys, "--node", "arbiter",	\
+			    "--timeout", "3000")
+#define run_dump()	run("dump", "--json", "--store", store_dir())
 	(void)state;
-	assert_int_equal(run_program(help, out, sizeof(out)), 0);
+	fx_keys(&fx, "a", keys);
+	assert_int_equal(run("--help"), 0);
 	assert_non_null(strstr(out, "Exit status"));
-	assert_int_equal(run_program(wrong, out, sizeof(out)), 2);
-	assert_int_equal(run_program(option, out, sizeof(out)), 2);
-	assert_int_equal(run_program(status, out, sizeof(out)), 0);
+	assert_int_equal(run("frobnicate"), 2);
+	assert_int_equal(run("--frob"), 2);
+	assert_int_equal(run_status(), 0);
 	o = json_tokener_parse(out);
 	assert_non_null(o);
 	assert_true(json_object_object_get_ex(o, "store", &v));
 	snprintf(before, sizeof(before), "%s", json_object_get_string(v));
 	json_object_put(o);
 	/* The store is in use. */
-	assert_int_equal(run_program(dump, out, sizeof(out)), 1);
+	assert_int_equal(run_dump(), 1);
 	assert_non_null(strstr(out, "another lockstep-arbiter"));
 
 	server_kill(SIGTERM);
-	assert_int_equal(run_program(status, out, sizeof(out)), 4);
-	assert_int_equal(run_program(dump, out, sizeof(out)), 0);
+	assert_int_equal(run_status(), 4);
+	assert_int_equal(run_dump(), 0);
 	o = json_tokener_parse(out);
 	assert_true(json_object_object_get_ex(o, "records", &v));
 	assert_true(json_object_array_length(v) > 0);
 	json_object_put(o);
-	assert_int_equal(run_program(restore, out, sizeof(out)), 0);
+	assert_int_equal(run("restore", "--store", store_dir()), 0);
 	assert_non_null(strstr(out, before));
 
 	/* Claims of what was formed before are refused for ever. */
 	server_start();
-	assert_int_equal(run_program(status, out, sizeof(out)), 0);
+	assert_int_equal(run_status(), 0);
 	o = json_tokener_parse(out);
 	assert_true(json_object_object_get_ex(o, "store", &v));
 	snprintf(after, sizeof(after), "%s", json_object_get_string(v));
@@ -660,7 +678,7 @@ static void test_command_line(void **state)
 	fputs("damage", f);
 	fclose(f);
 	fx_keys(&fx, "arbiter", keys);
-	assert_int_equal(run_program(run, out, sizeof(out)), 3);
+	assert_int_equal(run("--store", store_dir(), "--keys", keys), 3);
 	assert_non_null(strstr(out, "damaged at byte 512"));
 	assert_int_equal(unlink(path), 0);
 	server_start();

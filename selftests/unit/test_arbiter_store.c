@@ -30,7 +30,7 @@
 #include "common/log.h"
 #include "fuzz.h"
 
-static char dir[] = "/tmp/lockstep-unit.XXXXXX";
+static char dir[32];
 static struct lockstep_store *store;
 static const struct lockstep_uuid vm = { { 0x11 } };
 static unsigned int folder;
@@ -65,6 +65,7 @@ static int group_setup(void **state)
 	(void)state;
 	lockstep_log_init("test", LOCKSTEP_LOG_ERR, false);
 	fuzz_seed();
+	strcpy(dir, "/tmp/lockstep-unit.XXXXXX");
 	return mkdtemp(dir) ? 0 : -1;
 }
 

@@ -118,11 +118,12 @@ static void test_uuid(void **state)
 	assert_true(lockstep_uuid_equal(&a, &b));
 }
 
-static char folder[] = "/tmp/lockstep-unit.XXXXXX";
+static char folder[32];
 
 static int make_folder(void **state)
 {
 	(void)state;
+	strcpy(folder, "/tmp/lockstep-unit.XXXXXX");
 	return mkdtemp(folder) ? 0 : -1;
 }
 
@@ -197,7 +198,7 @@ static int read_config(const char *text, size_t len, char *err, size_t errlen)
 
 static void test_config(void **state)
 {
-	static const char good[] = "top = 1\n# note\n\n[node]\n  name =  a b \n[peer  b ]\r\n"
+	static const char good[] = "top = 1\n# note\n\n[node]\n  name =  a b \r\n[peer  b ]\r\n"
 				   "address=1.2.3.4:5\nempty =";
 	char err[512], line[LOCKSTEP_CONFIG_LINE + 64];
 

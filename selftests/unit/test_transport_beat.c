@@ -362,6 +362,40 @@ static void test_forgery(void **state)
 	fx_node_exit(&b);
 }
 
+/*
+ * Listening on all addresses of both families, reached over IPv4 and IPv6: the
+ * answers find back.
+ */
+static void test_families(void **state)
+{
+	static const char * const hosts[] = { "127.0.0.1", "[::1]" };
+	char bound[LOCKSTEP_ADDR_STRLEN], address[LOCKSTEP_ADDR_STRLEN + 16];
+	struct lockstep_transport_config cfg = { .cluster = FX_CLUSTER, .node = "b" };
+	char keys[PATH_MAX], err[256];
+	struct fx_node a, b;
+	int i;
+
+	(void)state;
+	cfg.keys_dir = fx_keys(&fx, "b", keys);
+	for (i = 0; i < 2; i++) {
+		fx_node_init(&a, &fx, "a", &quick);
+		memset(&b, 0, sizeof(b));
+		b.fx = &fx;
+		b.name = "b";
+		assert_int_equal(lockstep_transport_create(fx.base, &cfg, &fx_ops, &b, err,
+							   sizeof(err), &b.t), 0);
+		assert_int_equal(lockstep_transport_listen(b.t, "*:0", bound), 0);
+		snprintf(address, sizeof(address), "%s%s", hosts[i], strrchr(bound, ':'));
+		fx_add_peer(&a, "b", address);
+		fx_add_peer(&b, "a", NULL);
+		/* a listens on IPv4 only: over IPv6 it needs another socket. */
+		fx_wait(&fx, fx_up(&a, "b") && fx_up(&b, "a"));
+		fx_wait(&fx, a.beats > 3 && b.beats > 3 && a.last_rtt && b.last_rtt);
+		fx_node_exit(&a);
+		fx_node_exit(&b);
+	}
+}
+
 /* Each direction and each connection has keys of its own. */
 static void test_keys_differ(void **state)
 {
@@ -399,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_gap_before_silence),
 		cmocka_unit_test(test_short_gap),
 		cmocka_unit_test(test_forgery),
+		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_keys_differ),
 	};
 
