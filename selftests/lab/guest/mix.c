@@ -2,7 +2,7 @@
 /*
  * mix - mixed work for a guest: processes, files, hashing, timers, signals
  *
- *   mix [-d DIR] [-n ROUNDS] [-t SECONDS]
+ *   mix [-d DIR] [-n ROUNDS] [-t SECONDS] [-p MS]
  *
  * Each round forks workers that write, read back, rename and delete files in
  * DIR (/tmp), has sha256sum hash one, lets interval timers and sleeps fire, and
@@ -115,11 +115,11 @@ int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_alarm };
 	const char *dir = "/tmp";
-	long rounds = 0, seconds = 0, n;
-	struct timespec start, now;
+	long rounds = 0, seconds = 0, pause_ms = 0, n;
+	struct timespec start, now, pause;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "d:n:t:")) != -1) {
+	while ((opt = getopt(argc, argv, "d:n:t:p:")) != -1) {
 		switch (opt) {
 		case 'd':
 			dir = optarg;
@@ -130,11 +130,16 @@ int main(int argc, char **argv)
 		case 't':
 			seconds = atol(optarg);
 			break;
+		case 'p':
+			pause_ms = atol(optarg);
+			break;
 		default:
-			fprintf(stderr, "usage: mix [-d DIR] [-n ROUNDS] [-t SECONDS]\n");
+			fprintf(stderr, "usage: mix [-d DIR] [-n ROUNDS] [-t SECONDS] [-p MS]\n");
 			return 2;
 		}
 	}
+	pause.tv_sec = pause_ms / 1000;
+	pause.tv_nsec = pause_ms % 1000 * 1000000;
 	sigaction(SIGALRM, &sa, NULL);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (n = 1;; n++) {
@@ -148,6 +153,8 @@ int main(int argc, char **argv)
 			       (long)now.tv_sec, now.tv_nsec / 1000000);
 		if ((rounds && n >= rounds) || (seconds && now.tv_sec - start.tv_sec >= seconds))
 			break;
+		if (pause_ms)
+			nanosleep(&pause, NULL);
 	}
 	printf("mix: done, %ld rounds, %d alarms\n", n, (int)alarms);
 	return 0;
