@@ -25,7 +25,7 @@ import traceback
 from . import parts                                     # noqa: F401
 from .agent import Gone                                 # noqa: F401
 from .host import Host, HostError                       # noqa: F401
-from .net import Net, NetError, die_with_parent         # noqa: F401
+from .net import Net, NetError, start                   # noqa: F401
 
 
 class Stop(Exception):
@@ -39,8 +39,7 @@ class Outside:
         self.path = os.path.join(lab.dir, name + ".log")
         self.name = name
         with open(self.path, "ab") as out:
-            self.process = subprocess.Popen(lab.net.command(argv, ns), stdin=subprocess.DEVNULL,
-                                            stdout=out, stderr=out, preexec_fn=die_with_parent)
+            self.process = start(lab.net.command(argv, ns), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     @property
     def running(self):

@@ -11,7 +11,7 @@ import time
 from . import parts
 from .agent import Agent, Gone
 from .cpio import Archive
-from .net import die_with_parent
+from .net import start as start_process
 
 BOOT_TIMEOUT = 180
 RUN_TIMEOUT = 300
@@ -145,9 +145,9 @@ class Host:
         self.starts += 1
         ours, theirs = socket.socketpair()
         with theirs, open(self.log("qemu"), "wb") as out:
-            self.process = subprocess.Popen(
+            self.process = start_process(
                 self.lab.net.command(self._argv(theirs.fileno())), stdin=subprocess.DEVNULL,
-                stdout=out, stderr=out, pass_fds=[theirs.fileno()], preexec_fn=die_with_parent)
+                stdout=out, stderr=out, pass_fds=[theirs.fileno()])
         self.agent = Agent(ours)
         self.killed = False
         self.verdict = None

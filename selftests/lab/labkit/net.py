@@ -10,7 +10,7 @@ Host number n has address .10+n on each. Programs outside the lab hosts
 (arbiter, client) run in the namespace; more places hang on by veth.
 """
 
-import ctypes
+import concurrent.futures
 import os
 import re
 import signal
@@ -19,11 +19,15 @@ import subprocess
 _serial = 0
 
 
-def die_with_parent():
-    """For preexec_fn: nothing survives this process, however it ends."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(1, signal.SIGKILL)
-    os.setsid()
+# A child dies with the thread that started it (PR_SET_PDEATHSIG), so one thread that lives as long as
+# this process starts them all.
+_starter = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+
+
+def start(argv, **popen):
+    """subprocess.Popen of something that must not outlive this process, however it ends."""
+    argv = ["setpriv", "--pdeathsig", "KILL"] + argv
+    return _starter.submit(subprocess.Popen, argv, start_new_session=True, **popen).result()
 
 
 class NetError(Exception):
