@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -187,6 +188,19 @@ void lockstepd_launcher_destroy(struct lockstepd_launcher *l)
 	free(l);
 }
 
+/* What makes this daemon prompt, and the last to be killed, is not for a VMM. */
+static void be_ordinary(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	setpriority(PRIO_PROCESS, 0, 0);
+	if (fd >= 0) {
+		if (write(fd, "0", 1) != 1)
+			lockstep_debug("oom_score_adj: %s", strerror(errno));
+		close(fd);
+	}
+}
+
 /* Child: become the VMM. What fails is told through the pipe. */
 static void __attribute__((noreturn)) child(char **args, int log, int pipe_fd)
 {
@@ -194,6 +208,7 @@ static void __attribute__((noreturn)) child(char **args, int log, int pipe_fd)
 	int err, null;
 
 	setsid();
+	be_ordinary();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
