@@ -19,14 +19,23 @@
 #include "vmm/devices.h"
 #include "vmm/event.h"
 #include "vmm/host.h"
+#include "vmm/i8042.h"
 #include "vmm/msr.h"
 #include "vmm/pic.h"
 #include "vmm/pit.h"
+#include "vmm/power.h"
+#include "vmm/rtc.h"
+#include "vmm/serial.h"
 #include "vmm/run.h"
 #include "vmm/session.h"
 #include "vmm/start.h"
 #include "vmm/stream.h"
 #include "vmm/vcpu.h"
+#include "vmm/verify.h"
+#include "vmm/virtio_blk.h"
+#include "vmm/virtio_console.h"
+#include "vmm/virtio_net.h"
+#include "vmm/virtio_rng.h"
 #include "vmm/vmm.h"
 
 static char text[4096];
@@ -277,28 +286,81 @@ static int add(struct vmm *m, enum vmm_unit unit)
 	return vmm_device_add(m, dev);
 }
 
-#define NO_DEVICE(name, ...) int name(__VA_ARGS__) { return 0; }
-struct pci_bus;
-NO_DEVICE(vmm_pic_create, struct vmm *m __attribute__((unused)))
-NO_DEVICE(vmm_pit_create, struct vmm *m __attribute__((unused)))
-NO_DEVICE(vmm_rtc_create, struct vmm *m __attribute__((unused)))
-NO_DEVICE(vmm_i8042_create, struct vmm *m __attribute__((unused)))
-NO_DEVICE(vmm_power_create, struct vmm *m __attribute__((unused)))
-NO_DEVICE(vmm_verify_create, struct vmm *m __attribute__((unused)))
-NO_DEVICE(pci_bus_create, struct vmm *m __attribute__((unused)),
-	  struct pci_bus **bus __attribute__((unused)))
-NO_DEVICE(virtio_net_create, struct vmm *m __attribute__((unused)),
-	  struct pci_bus *bus __attribute__((unused)),
-	  const struct vmm_net_config *config __attribute__((unused)))
-NO_DEVICE(virtio_blk_create, struct vmm *m __attribute__((unused)),
-	  struct pci_bus *bus __attribute__((unused)),
-	  const struct vmm_disk_config *config __attribute__((unused)),
-	  unsigned int index __attribute__((unused)))
-NO_DEVICE(virtio_console_create, struct vmm *m __attribute__((unused)),
-	  struct pci_bus *bus __attribute__((unused)),
-	  const struct vmm_sink_config *sink __attribute__((unused)))
-NO_DEVICE(virtio_rng_create, struct vmm *m __attribute__((unused)),
-	  struct pci_bus *bus __attribute__((unused)))
+int vmm_pic_create(struct vmm *m)
+{
+	(void)m;
+	return 0;
+}
+
+int vmm_pit_create(struct vmm *m)
+{
+	(void)m;
+	return 0;
+}
+
+int vmm_rtc_create(struct vmm *m)
+{
+	(void)m;
+	return 0;
+}
+
+int vmm_i8042_create(struct vmm *m)
+{
+	(void)m;
+	return 0;
+}
+
+int vmm_power_create(struct vmm *m)
+{
+	(void)m;
+	return 0;
+}
+
+int vmm_verify_create(struct vmm *m)
+{
+	(void)m;
+	return 0;
+}
+
+int pci_bus_create(struct vmm *m, struct pci_bus **bus)
+{
+	(void)m;
+	*bus = NULL;
+	return 0;
+}
+
+int virtio_net_create(struct vmm *m, struct pci_bus *bus, const struct vmm_net_config *config)
+{
+	(void)m;
+	(void)bus;
+	(void)config;
+	return 0;
+}
+
+int virtio_blk_create(struct vmm *m, struct pci_bus *bus, const struct vmm_disk_config *config,
+		      unsigned int index)
+{
+	(void)m;
+	(void)bus;
+	(void)config;
+	(void)index;
+	return 0;
+}
+
+int virtio_console_create(struct vmm *m, struct pci_bus *bus, const struct vmm_sink_config *sink)
+{
+	(void)m;
+	(void)bus;
+	(void)sink;
+	return 0;
+}
+
+int virtio_rng_create(struct vmm *m, struct pci_bus *bus)
+{
+	(void)m;
+	(void)bus;
+	return 0;
+}
 
 uint16_t pci_bus_level_irqs(void)
 {
@@ -393,7 +455,7 @@ static void test_start_and_power_off(void **state)
 	const struct exit e[] = { { .reason = KVM_EXIT_IRQ_WINDOW_OPEN }, { .reason = KVM_EXIT_HLT } };
 
 	(void)state;
-	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush flush poweroff ");
+	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush " "flush poweroff ");
 }
 
 static void test_input_is_logged_then_applied(void **state)
@@ -575,7 +637,7 @@ static void test_twin_applies_and_enters(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_POWEROFF, "next boot next run next+stop apply(2,9) flush next apply(1,3) flush "
-	     "next inject arm(500) run flush flush poweroff next ");
+	     "next inject arm(500) run flush " "flush poweroff next ");
 	assert_false(vmm->live);
 }
 
@@ -676,7 +738,7 @@ static void test_go_live_at_the_end(void **state)
 	const struct exit e[] = { { .reason = KVM_EXIT_HLT } };
 
 	(void)state;
-	play(v, e, VMM_END_POWEROFF, "next boot next run flush flush poweroff next streams-live device-live "
+	play(v, e, VMM_END_POWEROFF, "next boot next run flush " "flush poweroff next streams-live device-live "
 	     "device-live device-live poweroff ");
 }
 
