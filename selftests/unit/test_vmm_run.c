@@ -455,7 +455,7 @@ static void test_start_and_power_off(void **state)
 	const struct exit e[] = { { .reason = KVM_EXIT_IRQ_WINDOW_OPEN }, { .reason = KVM_EXIT_HLT } };
 
 	(void)state;
-	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush " "flush poweroff ");
+	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush poweroff ");
 }
 
 static void test_input_is_logged_then_applied(void **state)
@@ -637,7 +637,7 @@ static void test_twin_applies_and_enters(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_POWEROFF, "next boot next run next+stop apply(2,9) flush next apply(1,3) flush "
-	     "next inject arm(500) run flush " "flush poweroff next ");
+	     "next inject arm(500) run flush poweroff next ");
 	assert_false(vmm->live);
 }
 
@@ -738,7 +738,7 @@ static void test_go_live_at_the_end(void **state)
 	const struct exit e[] = { { .reason = KVM_EXIT_HLT } };
 
 	(void)state;
-	play(v, e, VMM_END_POWEROFF, "next boot next run flush " "flush poweroff next streams-live device-live "
+	play(v, e, VMM_END_POWEROFF, "next boot next run flush poweroff next streams-live device-live "
 	     "device-live device-live poweroff ");
 }
 

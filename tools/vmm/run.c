@@ -402,12 +402,12 @@ void vmm_run(struct vmm *vmm)
 			break;
 		}
 		serve(vmm);
+		if (vmm->ending)
+			break;
 		if (vmm->halted)
 			vmm_streams_flush(vmm);
 		flags = LOCKSTEP_NEXT_STOP;
 		stop = true;
-		if (vmm->ending)
-			break;
 	}
 	if (!vmm->settled && (vmm->ending == VMM_END_POWEROFF || vmm->ending == VMM_END_RESET ||
 			      vmm->ending == VMM_END_CRASH))
