@@ -35,7 +35,7 @@ def fail(message):
 def zstd(data):
     try:
         return subprocess.run(["zstd", "-dcq"], input=data, stdout=subprocess.PIPE,
-                              check=False).stdout
+                              stderr=subprocess.DEVNULL, check=False).stdout
     except FileNotFoundError:
         fail("the kernel or a module is compressed with zstd; apt-get install zstd")
 
