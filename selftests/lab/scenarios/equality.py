@@ -40,7 +40,10 @@ def main(lab):
                  "the twin's dump at that position")
     lab.wait_for(lambda: pair.counters(pair.b)["lag_bytes"] < 4096, 60, "the twin to go on")
     lab.equal(pair.state(pair.b), "protected-backup", "the twin found its state equal, and goes on")
-    sums = [h.run("sha256sum /var/lib/lockstep/state").text.split()[0] for h in pair.hosts]
+    hashing = [h.spawn("sha256sum /var/lib/lockstep/state") for h in pair.hosts]
+    for c in hashing:
+        c.wait(300)
+    sums = [c.text.split()[0] for c in hashing]
     sizes = [int(h.run("stat -c %s /var/lib/lockstep/state").text) for h in pair.hosts]
     lab.equal(sums[1], sums[0], "both dumps (registers to the last byte of memory) are equal")
     lab.ok(sizes[0] >= 128 << 20, f"the dump holds all of memory: {sizes[0]} bytes")
