@@ -319,14 +319,15 @@ int vmm_file_write(int fd, const void *data, size_t len, off_t at)
 
 int vmm_file_digest(int fd, uint64_t size, const char *name, uint64_t *digest)
 {
-	uint8_t byte;
+	uint8_t block[512];
 
 	(void)name;
 	*digest = 14695981039346656037u;
-	for (uint64_t at = 0; at < size; at++) {
-		if (pread(fd, &byte, 1, (off_t)at) != 1)
+	for (uint64_t at = 0; at < size; at += sizeof(block)) {
+		if (pread(fd, block, sizeof(block), (off_t)at) != sizeof(block))
 			return -EIO;
-		*digest = (*digest ^ byte) * 1099511628211u;
+		for (size_t i = 0; i < sizeof(block); i++)
+			*digest = (*digest ^ block[i]) * 1099511628211u;
 	}
 	return 0;
 }
