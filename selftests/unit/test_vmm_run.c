@@ -6,7 +6,7 @@
  * in one line of text, which the tests compare.
  *
  * Sources: tools/vmm/run.c tools/vmm/devices.c tools/vmm/clock.c tools/vmm/event.c
- * Sources: tools/vmm/pio.c tools/vmm/state.c
+ * Sources: tools/vmm/pio.c tools/vmm/state.c selftests/unit/vmm_nodevices.c
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,23 +19,14 @@
 #include "vmm/devices.h"
 #include "vmm/event.h"
 #include "vmm/host.h"
-#include "vmm/i8042.h"
 #include "vmm/msr.h"
 #include "vmm/pic.h"
-#include "vmm/pit.h"
-#include "vmm/power.h"
-#include "vmm/rtc.h"
 #include "vmm/serial.h"
 #include "vmm/run.h"
 #include "vmm/session.h"
 #include "vmm/start.h"
 #include "vmm/stream.h"
 #include "vmm/vcpu.h"
-#include "vmm/verify.h"
-#include "vmm/virtio_blk.h"
-#include "vmm/virtio_console.h"
-#include "vmm/virtio_net.h"
-#include "vmm/virtio_rng.h"
 #include "vmm/vmm.h"
 
 static char text[4096];
@@ -284,93 +275,6 @@ static int add(struct vmm *m, enum vmm_unit unit)
 
 	*dev = (struct vmm_device){ .ops = &device_ops, .vmm = m, .unit = unit };
 	return vmm_device_add(m, dev);
-}
-
-int vmm_pic_create(struct vmm *m)
-{
-	(void)m;
-	return 0;
-}
-
-int vmm_pit_create(struct vmm *m)
-{
-	(void)m;
-	return 0;
-}
-
-int vmm_rtc_create(struct vmm *m)
-{
-	(void)m;
-	return 0;
-}
-
-int vmm_i8042_create(struct vmm *m)
-{
-	(void)m;
-	return 0;
-}
-
-int vmm_power_create(struct vmm *m)
-{
-	(void)m;
-	return 0;
-}
-
-int vmm_verify_create(struct vmm *m)
-{
-	(void)m;
-	return 0;
-}
-
-int pci_bus_create(struct vmm *m, struct pci_bus **bus)
-{
-	(void)m;
-	*bus = NULL;
-	return 0;
-}
-
-int virtio_net_create(struct vmm *m, struct pci_bus *bus, const struct vmm_net_config *config)
-{
-	(void)m;
-	(void)bus;
-	(void)config;
-	return 0;
-}
-
-int virtio_blk_create(struct vmm *m, struct pci_bus *bus, const struct vmm_disk_config *config,
-		      unsigned int index)
-{
-	(void)m;
-	(void)bus;
-	(void)config;
-	(void)index;
-	return 0;
-}
-
-int virtio_console_create(struct vmm *m, struct pci_bus *bus, const struct vmm_sink_config *sink)
-{
-	(void)m;
-	(void)bus;
-	(void)sink;
-	return 0;
-}
-
-int virtio_rng_create(struct vmm *m, struct pci_bus *bus)
-{
-	(void)m;
-	(void)bus;
-	return 0;
-}
-
-uint16_t pci_bus_level_irqs(void)
-{
-	return 0;
-}
-
-void vmm_pic_set_level(struct vmm *m, uint16_t lines)
-{
-	(void)m;
-	(void)lines;
 }
 
 int vmm_serial_create(struct vmm *m)
