@@ -26,7 +26,7 @@
 
 #define UUID	"6f1c2b50-6ad5-4c2e-9a5b-3b9d4c1e8a11"
 
-static char dir[] = "/tmp/lockstep-test-XXXXXX";
+static char dir[64];
 
 static const char *file(const char *name, const char *text)
 {
@@ -263,6 +263,7 @@ static void test_definition_refusals(void **state)
 static int setup(void **state)
 {
 	(void)state;
+	strcpy(dir, "/tmp/lockstep-test-XXXXXX");
 	return mkdtemp(dir) ? 0 : -1;
 }
 
