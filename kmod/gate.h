@@ -158,7 +158,7 @@ bool lockstep_gate_is_drained(struct lockstep_gate *gate);
  */
 static inline u64 lockstep_gate_released(const struct lockstep_gate *gate)
 {
-	return smp_load_acquire(&gate->released);
+	return smp_load_acquire(&gate->released);	/* pairs with the hand-over */
 }
 
 /**

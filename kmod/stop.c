@@ -15,11 +15,14 @@
 /* Sleep while parked. Returns the mode that holds then, -EINTR or -ESHUTDOWN. */
 static int wait_unparked(struct lockstep_guest *guest)
 {
-	int mode;
+	u8 mode;
 
-	if (wait_event_interruptible(guest->wq, (mode = READ_ONCE(guest->mode)) !=
-				     LOCKSTEP_VCPU_PARK || lockstep_guest_is_over(guest)))
-		return -EINTR;
+	do {
+		if (wait_event_interruptible(guest->wq, lockstep_guest_is_over(guest) ||
+					     READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK))
+			return -EINTR;
+		mode = READ_ONCE(guest->mode);	/* may be parked again */
+	} while (mode == LOCKSTEP_VCPU_PARK && !lockstep_guest_is_over(guest));
 	return lockstep_guest_is_over(guest) ? -ESHUTDOWN : mode;
 }
 
