@@ -388,6 +388,69 @@ static void test_remove_in_callback(void **state)
 	fx_node_exit(&b);
 }
 
+/* Many peers on each node: every pair finds together, and mixes nothing up. */
+#define MESH	8
+
+static uint64_t mesh_got[MESH][MESH];
+
+static void count_mesh(struct fx_node *n, struct lockstep_peer *peer,
+		       const struct lockstep_msg *msg, const void *data, size_t len)
+{
+	unsigned int from = (unsigned int)(lockstep_peer_name(peer)[1] - '0');
+	unsigned int to = (unsigned int)(n->name[1] - '0');
+
+	assert_int_equal(msg->channel, from * MESH + to);
+	assert_int_equal(msg->id, ++mesh_got[to][from]);
+	assert_true(fx_check(data, len, msg->id + msg->channel));
+}
+
+static void mesh_send(struct fx_node *nodes, unsigned int from, unsigned int to, uint64_t id)
+{
+	struct lockstep_msg msg = { .channel = from * MESH + to, .id = id };
+	uint8_t buf[500];
+	struct iovec iov = { .iov_base = buf, .iov_len = fuzz_random() % sizeof(buf) };
+
+	fx_fill(buf, iov.iov_len, id + msg.channel);
+	assert_int_equal(lockstep_peer_send(fx_peer(&nodes[from], nodes[to].name), &msg, &iov, 1),
+			 0);
+}
+
+static void test_mesh(void **state)
+{
+	static const char * const names[MESH] = { "m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7" };
+	static struct fx_node nodes[MESH];
+	unsigned int i, k, id;
+
+	(void)state;
+	for (i = 0; i < MESH; i++) {
+		fx_issue(&fx, names[i]);
+		fx_node_init(&nodes[i], &fx, names[i], NULL);
+		nodes[i].on_message = count_mesh;
+		for (k = 0; k < i; k++)
+			fx_connect(&nodes[i], &nodes[k]);
+	}
+	for (i = 0; i < MESH; i++) {
+		for (k = 0; k < i; k++)
+			fx_wait(&fx, fx_up(&nodes[i], names[k]) && fx_up(&nodes[k], names[i]));
+	}
+	for (id = 1; id <= 50; id++) {
+		for (i = 0; i < MESH; i++) {
+			for (k = 0; k < MESH; k++) {
+				if (i != k)
+					mesh_send(nodes, i, k, id);
+			}
+		}
+	}
+	for (i = 0; i < MESH; i++) {
+		for (k = 0; k < MESH; k++) {
+			if (i != k)
+				fx_wait(&fx, mesh_got[i][k] == 50);
+		}
+	}
+	for (i = 0; i < MESH; i++)
+		fx_node_exit(&nodes[i]);
+}
+
 static unsigned int calls;
 static pthread_t loop_thread;
 
@@ -691,6 +754,7 @@ int main(void)
 		cmocka_unit_test(test_pause_over_reconnect),
 		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_remove_in_callback),
+		cmocka_unit_test(test_mesh),
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_version_mismatch),
