@@ -22,13 +22,14 @@ struct names {
 
 static char *file_read(const char *name)
 {
-	/* this file was compiled by its full path */
-	int root = (int)(strlen(__FILE__) - strlen("/selftests/unit/test_docs.c"));
+	static const char here[] = __FILE__;	/* compiled by its full path */
+	const char *end = strstr(here, "/selftests/");
 	char path[4096], *text;
 	size_t size;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%.*s/%s", root, __FILE__, name);
+	assert_non_null(end);
+	snprintf(path, sizeof(path), "%.*s/%s", (int)(end - here), here, name);
 	file = fopen(path, "r");
 	if (!file)
 		fail_msg("cannot open %s", path);

@@ -55,12 +55,13 @@ static int next(int state, int event)
 
 static FILE *doc_open(const char *name)
 {
+	static const char here[] = __FILE__;	/* compiled by its full path */
+	const char *end = strstr(here, "/selftests/");
 	char path[4096];
 	FILE *file;
 
-	/* this file was compiled by its full path */
-	snprintf(path, sizeof(path), "%.*s/docs/%s",
-		 (int)(strlen(__FILE__) - strlen("/selftests/unit/test_state.c")), __FILE__, name);
+	assert_non_null(end);
+	snprintf(path, sizeof(path), "%.*s/docs/%s", (int)(end - here), here, name);
 	file = fopen(path, "r");
 	if (!file)
 		fail_msg("cannot open %s", path);
@@ -309,11 +310,17 @@ static void rules_fit_each_other(void **state)
 
 /* ---- rules of the table ---- */
 
+static bool changes(int s, int e, int *to)
+{
+	*to = next(s, e);
+	return *to >= 0 && *to != s;
+}
+
 /* Every transition to another state, one after the other. */
 #define for_each_change(s, e, to)						\
 	for ((s) = 0; (s) < STATES; (s)++)					\
 		for ((e) = 0; (e) < EVENTS; (e)++)				\
-			if (((to) = next(s, e)) >= 0 && (to) != (s))
+			if (changes(s, e, &(to)))
 
 static void gate_opens_by_the_arbiter_only(void **state)
 {
