@@ -117,9 +117,18 @@ static noinline int hook_exit_find(struct kvm_vcpu *vcpu, fastpath_t fastpath)
 	return static_call(lockstep_orig_exit)(vcpu, fastpath);
 }
 
+/*
+ * An empty bucket is known without an RCU reader, and with few guests most foreign
+ * vCPUs have one.
+ */
+static __always_inline bool vcpu_may_be_ours(const struct kvm_vcpu *vcpu)
+{
+	return !hlist_empty(&vcpus[hash_min((unsigned long)vcpu, VCPUS_BITS)]);
+}
+
 static int hook_exit(struct kvm_vcpu *vcpu, fastpath_t fastpath)
 {
-	if (static_branch_unlikely(&vcpus_any))
+	if (static_branch_unlikely(&vcpus_any) && unlikely(vcpu_may_be_ours(vcpu)))
 		return hook_exit_find(vcpu, fastpath);
 	return static_call(lockstep_orig_exit)(vcpu, fastpath);
 }
