@@ -425,16 +425,16 @@ static void test_keys_differ(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_payload_and_rtt),
-		cmocka_unit_test(test_outlive_tcp),
-		cmocka_unit_test(test_silence),
-		cmocka_unit_test(test_never_up),
-		cmocka_unit_test(test_sigstop),
-		cmocka_unit_test(test_gap_before_silence),
-		cmocka_unit_test(test_short_gap),
-		cmocka_unit_test(test_forgery),
-		cmocka_unit_test(test_families),
-		cmocka_unit_test(test_keys_differ),
+		cmocka_unit_test_teardown(test_payload_and_rtt, fx_sweep),
+		cmocka_unit_test_teardown(test_outlive_tcp, fx_sweep),
+		cmocka_unit_test_teardown(test_silence, fx_sweep),
+		cmocka_unit_test_teardown(test_never_up, fx_sweep),
+		cmocka_unit_test_teardown(test_sigstop, fx_sweep),
+		cmocka_unit_test_teardown(test_gap_before_silence, fx_sweep),
+		cmocka_unit_test_teardown(test_short_gap, fx_sweep),
+		cmocka_unit_test_teardown(test_forgery, fx_sweep),
+		cmocka_unit_test_teardown(test_families, fx_sweep),
+		cmocka_unit_test_teardown(test_keys_differ, fx_sweep),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -260,9 +260,10 @@ static void test_reconnect_at_most_once(void **state)
 		}
 		/* Either side lets go, in turn. */
 		lockstep_peer_reset(lives & 1 ? fx_peer(&a, "b") : fx_peer(&b, "a"), "test");
+		assert_int_equal(lockstep_peer_send(lives & 1 ? fx_peer(&a, "b") :
+						    fx_peer(&b, "a"), &msg, &iov, 1), -ENOTCONN);
 		fx_wait(&fx, a.downs[LOCKSTEP_PLANE_LOG] == lives &&
 			b.downs[LOCKSTEP_PLANE_LOG] == lives);
-		assert_int_equal(lockstep_peer_send(fx_peer(&a, "b"), &msg, &iov, 1), -ENOTCONN);
 	}
 	fx_wait(&fx, fx_up(&a, "b") && fx_up(&b, "a"));
 	assert_false(life.wrong);
@@ -742,26 +743,26 @@ static void test_damaged_frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_up_and_order),
-		cmocka_unit_test(test_flush),
-		cmocka_unit_test(test_stranger),
-		cmocka_unit_test(test_wrong_ca),
-		cmocka_unit_test(test_wrong_ca_server),
-		cmocka_unit_test(test_wrong_node),
-		cmocka_unit_test(test_who_dials),
-		cmocka_unit_test(test_reconnect_at_most_once),
-		cmocka_unit_test(test_backpressure),
-		cmocka_unit_test(test_pause_over_reconnect),
-		cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_remove_in_callback),
-		cmocka_unit_test(test_mesh),
-		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_version_mismatch),
-		cmocka_unit_test(test_false_name),
-		cmocka_unit_test(test_no_certificate),
-		cmocka_unit_test(test_not_tls),
-		cmocka_unit_test(test_damaged_frames),
+		cmocka_unit_test_teardown(test_up_and_order, fx_sweep),
+		cmocka_unit_test_teardown(test_flush, fx_sweep),
+		cmocka_unit_test_teardown(test_stranger, fx_sweep),
+		cmocka_unit_test_teardown(test_wrong_ca, fx_sweep),
+		cmocka_unit_test_teardown(test_wrong_ca_server, fx_sweep),
+		cmocka_unit_test_teardown(test_wrong_node, fx_sweep),
+		cmocka_unit_test_teardown(test_who_dials, fx_sweep),
+		cmocka_unit_test_teardown(test_reconnect_at_most_once, fx_sweep),
+		cmocka_unit_test_teardown(test_backpressure, fx_sweep),
+		cmocka_unit_test_teardown(test_pause_over_reconnect, fx_sweep),
+		cmocka_unit_test_teardown(test_replace, fx_sweep),
+		cmocka_unit_test_teardown(test_remove_in_callback, fx_sweep),
+		cmocka_unit_test_teardown(test_mesh, fx_sweep),
+		cmocka_unit_test_teardown(test_calls, fx_sweep),
+		cmocka_unit_test_teardown(test_status, fx_sweep),
+		cmocka_unit_test_teardown(test_version_mismatch, fx_sweep),
+		cmocka_unit_test_teardown(test_false_name, fx_sweep),
+		cmocka_unit_test_teardown(test_no_certificate, fx_sweep),
+		cmocka_unit_test_teardown(test_not_tls, fx_sweep),
+		cmocka_unit_test_teardown(test_damaged_frames, fx_sweep),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -346,12 +346,12 @@ static void test_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_over_tls),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_hang_up),
-		cmocka_unit_test(test_unix),
-		cmocka_unit_test(test_both),
-		cmocka_unit_test(test_addresses),
+		cmocka_unit_test_teardown(test_over_tls, fx_sweep),
+		cmocka_unit_test_teardown(test_refusals, fx_sweep),
+		cmocka_unit_test_teardown(test_hang_up, fx_sweep),
+		cmocka_unit_test_teardown(test_unix, fx_sweep),
+		cmocka_unit_test_teardown(test_both, fx_sweep),
+		cmocka_unit_test_teardown(test_addresses, fx_sweep),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -197,6 +197,44 @@ void fx_exit(struct fx *fx)
 	assert_int_equal(system(cmd), 0);
 }
 
+static struct lockstep_transport *alive[FX_NODES_MAX];
+
+static void remember(struct lockstep_transport *t)
+{
+	size_t i;
+
+	for (i = 0; i < FX_NODES_MAX; i++) {
+		if (!alive[i]) {
+			alive[i] = t;
+			return;
+		}
+	}
+	fail_msg("more than %d nodes", FX_NODES_MAX);
+}
+
+static void destroy(struct lockstep_transport *t)
+{
+	size_t i;
+
+	for (i = 0; i < FX_NODES_MAX; i++) {
+		if (alive[i] == t)
+			alive[i] = NULL;
+	}
+	lockstep_transport_destroy(t);
+}
+
+int fx_sweep(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < FX_NODES_MAX; i++) {
+		if (alive[i])
+			destroy(alive[i]);
+	}
+	return 0;
+}
+
 void fx_node_init(struct fx_node *n, struct fx *fx, const char *name,
 		  const struct lockstep_transport_config *cfg)
 {
@@ -214,12 +252,13 @@ void fx_node_init(struct fx_node *n, struct fx *fx, const char *name,
 		c.keys_dir = fx_keys(fx, name, keys);
 	if (lockstep_transport_create(fx->base, &c, &fx_ops, n, err, sizeof(err), &n->t))
 		fail_msg("%s", err);
+	remember(n->t);
 	assert_int_equal(lockstep_transport_listen(n->t, "127.0.0.1:0", n->address), 0);
 }
 
 void fx_node_exit(struct fx_node *n)
 {
-	lockstep_transport_destroy(n->t);
+	destroy(n->t);
 	n->t = NULL;
 }
 

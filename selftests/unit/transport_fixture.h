@@ -14,6 +14,7 @@
 #include "transport/transport.h"
 
 #define FX_CLUSTER	"test"
+#define FX_NODES_MAX	64	/* that live at the same time */
 #define FX_PATIENCE_MS	20000	/* a condition that does not come true by then never will */
 
 struct event_base;
@@ -101,6 +102,12 @@ void fx_issue(struct fx *fx, const char *node);
 void fx_node_init(struct fx_node *n, struct fx *fx, const char *name,
 		  const struct lockstep_transport_config *cfg);
 void fx_node_exit(struct fx_node *n);
+
+/*
+ * Teardown of each test: destroys what a failed test left on the loop, so that
+ * the tests behind it fail or pass by themselves.
+ */
+int fx_sweep(void **state);
 
 /* Make @b a peer of @a and the other way round. */
 void fx_connect(struct fx_node *a, struct fx_node *b);
