@@ -52,14 +52,10 @@ out:
 /* Run the clock reader in @vm, which is not attached; exits it took, or -1. */
 static int64_t exits_of_reads(struct vm *vm)
 {
-	struct kvm_regs regs;
 	int64_t before;
 
 	VM_LOAD(vm, tsc);
-	ioctl(vm->vcpu, KVM_GET_REGS, &regs);
-	regs.rip = VM_CODE;
-	regs.rsi = ROUNDS;
-	ioctl(vm->vcpu, KVM_SET_REGS, &regs);
+	vm_restart(vm, ROUNDS);
 	before = vcpu_stat(vm, "exits");
 	if (before < 0 || vm_run_to_end(vm))
 		return -1;
@@ -150,15 +146,8 @@ TEST_F(foreign, rdtscp_hidden_once_attached)
 	ours_start(_metadata, ours, &self->nl);
 	machine_close(ours);
 	VM_LOAD(&ours->vm, user_rdtscp);
-	vm_set_esi(&ours->vm, 0);
+	vm_restart(&ours->vm, 0);
 	vm_set_user_mode(&ours->vm, false);
-	{
-		struct kvm_regs regs;
-
-		ASSERT_EQ(0, ioctl(ours->vm.vcpu, KVM_GET_REGS, &regs));
-		regs.rip = VM_CODE;
-		ASSERT_EQ(0, ioctl(ours->vm.vcpu, KVM_SET_REGS, &regs));
-	}
 	EXPECT_EQ(KVM_EXIT_SHUTDOWN, vm_run_to_end(&ours->vm));
 }
 

@@ -182,6 +182,15 @@ GUEST_BEGIN(out_spin)
 	jmp	1b
 GUEST_END(out_spin)
 
+/* Exits that KVM handles itself, one a round. */
+GUEST_BEGIN(cpuid)
+1:	xorl	%eax, %eax
+	cpuid
+	decl	%esi
+	jnz	1b
+	outb	%al, $0x10
+GUEST_END(cpuid)
+
 	.code32
 /* User mode: a clock read that may fault. */
 GUEST_BEGIN(user)

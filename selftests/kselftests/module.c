@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "kselftest_harness.h"
@@ -175,6 +176,106 @@ TEST_F_TIMEOUT(module, comes_and_goes, 240)
 		EXPECT_EQ(1, foreign[i].end);
 		vm_destroy(&foreign[i].vm);
 	}
+}
+
+#define COST_EXITS	20000
+/* Instructions an exit of a foreign VM may cost more, KVM.md's figure and a look at the hash. */
+#define COST_IDLE_MAX	8
+#define COST_BUSY_MAX	30
+
+/* Host's ticks for COST_EXITS exits, the least of some tries. */
+static uint64_t cost(struct vm *vm)
+{
+	uint64_t least = ~0ULL, start;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		vm_restart(vm, COST_EXITS);
+		start = __builtin_ia32_rdtsc();
+		if (vm_run_to_end(vm))
+			return 0;
+		start = __builtin_ia32_rdtsc() - start;
+		if (start < least)
+			least = start;
+	}
+	return least;
+}
+
+/*
+ * What others pay, in instructions: only where the host's TSC counts these, a lab
+ * host with -icount; LOCKSTEP_ICOUNT says so.
+ */
+TEST_F_TIMEOUT(module, cost_for_others, 240)
+{
+	static struct machine machine;
+	struct vm vm, again;
+	double without, idle, busy, least;
+	int i;
+
+	if (!self->file || !getenv("LOCKSTEP_ICOUNT"))
+		SKIP(return, "the TSC of this host does not count instructions");
+	ASSERT_EQ(0, vm_create(&vm, 0));
+	VM_LOAD(&vm, cpuid);
+	machine.fd = -1;
+	ASSERT_EQ(0, vm_create(&machine.vm, 0));
+
+	ASSERT_EQ(0, module_unload());
+	without = (double)cost(&vm) / COST_EXITS;
+	ASSERT_EQ(0, module_load(self->file));
+	idle = (double)cost(&vm) / COST_EXITS;
+	ASSERT_EQ(0, machine_open(&machine, "cost", LOCKSTEP_ROLE_PRIMARY, 0, ""));
+	busy = (double)cost(&vm) / COST_EXITS;
+	/* one in 256 shares its place in the hash with the guest: look at others, too */
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vm_create(&again, 0));
+		VM_LOAD(&again, cpuid);
+		least = (double)cost(&again) / COST_EXITS;
+		busy = least < busy ? least : busy;
+		vm_destroy(&again);
+	}
+	machine_close(&machine);
+
+	printf("# a CPUID exit: %.1f instructions; with the module %+.1f, with a guest attached %+.1f\n",
+	       without, idle - without, busy - without);
+	fflush(stdout);
+	EXPECT_LT(0, without);
+	EXPECT_GT(COST_IDLE_MAX, idle - without);
+	EXPECT_GT(COST_BUSY_MAX, busy - without);
+	vm_destroy(&vm);
+	vm_destroy(&machine.vm);
+}
+
+#define READS_ROUNDS	2000
+#define READ_MAX	1000
+
+/* What a clock read of a guest of ours takes, entry to entry, in instructions. */
+TEST_F(module, cost_of_a_clock_read)
+{
+	static struct machine machine;
+	uint64_t start;
+	struct nl nl;
+
+	if (!getenv("LOCKSTEP_ICOUNT"))
+		SKIP(return, "the TSC of this host does not count instructions");
+	ASSERT_EQ(0, nl_open(&nl));
+	machine.fd = -1;
+	ASSERT_EQ(0, vm_create(&machine.vm, 0));
+	memset(machine.vm.mem, 1, VM_MEM);
+	VM_LOAD(&machine.vm, tsc);
+	vm_set_esi(&machine.vm, READS_ROUNDS);
+	ASSERT_EQ(0, machine_open(&machine, "cost", LOCKSTEP_ROLE_PRIMARY, 0, ""));
+	ASSERT_EQ(0, nl_bind(&nl, machine.attach.id));
+	ASSERT_EQ(0, nl_event(&nl, machine.attach.id, LOCKSTEP_EVENT_COLD_WON, 1, NULL));
+	start = __builtin_ia32_rdtsc();
+	machine_run(&machine);
+	start = __builtin_ia32_rdtsc() - start;
+	EXPECT_EQ(MACHINE_ENDED, machine.end);
+	printf("# a clock read: %.1f instructions\n", (double)start / (2 * READS_ROUNDS));
+	fflush(stdout);
+	EXPECT_GT(READ_MAX, start / (2 * READS_ROUNDS));
+	machine_close(&machine);
+	vm_destroy(&machine.vm);
+	nl_close(&nl);
 }
 
 TEST_HARNESS_MAIN

@@ -184,6 +184,17 @@ void vm_set_esi(struct vm *vm, uint32_t esi)
 	ioctl(vm->vcpu, KVM_SET_REGS, &regs);
 }
 
+/* From the start again, by a VM that has stopped in the same mode. */
+void vm_restart(struct vm *vm, uint32_t esi)
+{
+	struct kvm_regs regs;
+
+	ioctl(vm->vcpu, KVM_GET_REGS, &regs);
+	regs.rip = VM_CODE;
+	regs.rsi = esi;
+	ioctl(vm->vcpu, KVM_SET_REGS, &regs);
+}
+
 static struct kvm_segment user_segment(uint16_t selector, uint8_t type)
 {
 	return (struct kvm_segment){
