@@ -9,16 +9,13 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-# Folders with programs, in the order they are built, and with tests.
-PROGRAM_DIRS := $(patsubst %/Makefile,%,$(wildcard daemon/Makefile tools/*/Makefile mapreduce/Makefile))
-DIRS := $(PROGRAM_DIRS) selftests
+# Folders with programs, in the order they are built.
+PROGRAM_DIRS := $(patsubst %/Makefile,%,$(wildcard daemon/Makefile tools/*/Makefile mapreduce/Makefile)) \
+		selftests/lab
 
-all: $(DIRS:%=all-%)
+all: $(PROGRAM_DIRS:%=all-%)
 
-# Tests link the programs' objects.
-all-selftests: $(PROGRAM_DIRS:%=all-%)
-
-$(DIRS:%=all-%): all-%:
+$(PROGRAM_DIRS:%=all-%): all-%:
 	$(MAKE) -C $* all
 
 # KVER and the others reach kmod/Makefile, which knows the defaults.
@@ -50,12 +47,9 @@ install: all
 uninstall:
 	$(MAKE) -C packaging uninstall PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
-clean: $(DIRS:%=clean-%)
+clean:
 	$(MAKE) -C kmod clean
 	rm -rf build
-
-$(DIRS:%=clean-%): clean-%:
-	$(MAKE) -C $* clean
 
 help:
 	@echo 'make              programs'
@@ -70,4 +64,4 @@ help:
 	@echo 'make clean        removes what was built; the cache (lab kernels, QEMU) stays'
 
 .PHONY: all modules check check-long style lab demo install uninstall clean help
-.PHONY: $(DIRS:%=all-%) $(DIRS:%=clean-%)
+.PHONY: $(PROGRAM_DIRS:%=all-%)
