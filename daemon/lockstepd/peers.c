@@ -31,6 +31,7 @@ struct request {
  * @peer: the transport's
  * @requests: sent to it
  * @congested: its queue is above its mark
+ * @connect_error: why the last attempt failed: told once
  * @next_id: of requests
  */
 struct peer {
@@ -39,6 +40,7 @@ struct peer {
 	struct lockstep_peer *peer;
 	LIST_HEAD(, request) requests;
 	bool congested;
+	int connect_error;
 	uint32_t next_id;
 };
 
@@ -250,6 +252,7 @@ static void on_peer_state(struct lockstep_peer *peer, enum lockstep_plane plane,
 	if (plane != LOCKSTEP_PLANE_LOG)
 		return;
 	congested_set(p, false);
+	p->connect_error = 0;
 	if (up) {
 		link_tell("peer.up", peer, info);
 		lockstep_core_node_up(&p->d->core, p->node, &info->boot_id);
@@ -360,8 +363,14 @@ static void on_loop_gap(struct lockstep_transport *t, uint64_t gap_ns)
 static void on_connect_failed(struct lockstep_peer *peer, enum lockstep_plane plane,
 			      const struct lockstep_link_info *info)
 {
+	struct peer *p = lockstep_peer_user(peer);
+
 	(void)plane;
-	lockstep_debug("peer %s at %s: %s", lockstep_peer_name(peer), info->address, info->reason);
+	if (p->connect_error == info->error)
+		return;
+	p->connect_error = info->error;
+	lockstep_info("peer %s at %s: %s (trying on)", lockstep_peer_name(peer), info->address,
+		      info->reason);
 }
 
 static void on_refused(struct lockstep_transport *t, const char *address, const char *node,
