@@ -253,7 +253,7 @@ TEST_F(attach, calls_before)
 	uint8_t arg[256] = { 0 };
 	unsigned int i;
 
-	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
 		EXPECT_EQ(-1, ioctl(self->fd, calls[i], arg));
 		EXPECT_EQ(EINVAL, errno);
 	}

@@ -64,7 +64,7 @@ static int event_t(unsigned int event)
 /* Rounds of the guest's loop. */
 static uint32_t rounds(const struct machine *machine)
 {
-	return ((volatile uint32_t *)(machine->vm.mem + VM_DATA))[1];
+	return vm_data32(&machine->vm, 1);
 }
 
 static bool some_rounds(struct pair *p)
@@ -117,7 +117,7 @@ static void never_lives(struct __test_metadata *_metadata, unsigned int reason)
 	EXPECT_NE(divergence(LOCKSTEP_D_EXPECTED), divergence(LOCKSTEP_D_FOUND));
 	EXPECT_NE(0, divergence(LOCKSTEP_D_RIP));
 	before = rounds(&pair.twin);
-	for (i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(tries); i++) {
 		nl_event(&pair.nl_t, pair.twin.attach.id, tries[i], 9, pair.primary.attach.instance);
 		event_t(tries[i]);
 		EXPECT_EQ(LOCKSTEP_STATE_DIVERGED, state_t());
@@ -507,7 +507,7 @@ TEST_F(faults, events_out_of_turn)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(p) / sizeof(p[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		EXPECT_EQ(-ENOENT, event_p(p[i])) {
 			TH_LOG("event %u", p[i]);
 		}
@@ -518,7 +518,7 @@ TEST_F(faults, events_out_of_turn)
 	EXPECT_EQ(LOCKSTEP_STATE_PROTECTED_P, state_p());
 	EXPECT_EQ(LOCKSTEP_STATE_PROTECTED_B, state_t());
 	ASSERT_EQ(0, nl_guest_get(&pair.nl_p, pair.primary.attach.id, &reply));
-	EXPECT_EQ(sizeof(p) / sizeof(p[0]), nl_stat(&reply, LOCKSTEP_S_IGNORED_EVENTS));
+	EXPECT_EQ(ARRAY_SIZE(p), nl_stat(&reply, LOCKSTEP_S_IGNORED_EVENTS));
 	/* of another generation or peer */
 	EXPECT_EQ(-ESTALE, nl_event(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_EVENT_SILENCE,
 				    PAIR_GENERATION + 1, NULL));

@@ -97,7 +97,7 @@ static void ours_start(struct __test_metadata *_metadata, struct machine *ours, 
 	ASSERT_EQ(0, nl_bind(nl, ours->attach.id));
 	ASSERT_EQ(0, nl_event(nl, ours->attach.id, LOCKSTEP_EVENT_COLD_WON, 1, NULL));
 	ASSERT_EQ(0, machine_start(ours));
-	while (!*(volatile uint32_t *)(ours->vm.mem + VM_DATA))
+	while (!vm_data32(&ours->vm, 0))
 		usleep(1000);
 }
 

@@ -51,7 +51,7 @@ static uint64_t number(void)
 	case 0:
 		return rnd(40);
 	case 1:
-		return edges[rnd(sizeof(edges) / sizeof(edges[0]))];
+		return edges[rnd(ARRAY_SIZE(edges))];
 	case 2:
 		return (uint64_t)rnd(~0U) << 32 | rnd(~0U);
 	default:
@@ -259,7 +259,8 @@ TEST_F_TIMEOUT(fuzz, ioctls, 240)
 		else
 			ioctl(machine->fd, calls[rnd(8)], rnd(16) ? arg : (void *)number());
 		for (j = 0; j < 64; j++)
-			((volatile uint8_t *)machine->page)[rnd(4096)] = rnd(256);
+			__atomic_store_n((uint8_t *)machine->page + rnd(4096), rnd(256),
+					 __ATOMIC_RELAXED);
 	}
 	still_works(_metadata);
 }

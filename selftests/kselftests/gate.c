@@ -541,7 +541,7 @@ static uint64_t frames_wanted;
 
 static bool twin_made_frames(struct pair *p)
 {
-	return *(volatile uint64_t *)&p->twin.frames >= frames_wanted;
+	return __atomic_load_n(&p->twin.frames, __ATOMIC_RELAXED) >= frames_wanted;
 }
 
 static uint64_t drain(struct __test_metadata *_metadata, int listener, uint64_t last)

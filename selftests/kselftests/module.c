@@ -68,7 +68,7 @@ TEST_F(module, busy_while_attached)
 	ASSERT_EQ(0, nl_event(&nl, machine.attach.id, LOCKSTEP_EVENT_COLD_WON, 1, NULL));
 	VM_LOAD(&machine.vm, tsc_spin);
 	ASSERT_EQ(0, machine_start(&machine));
-	while (!*(volatile uint32_t *)(machine.vm.mem + VM_DATA))
+	while (!vm_data32(&machine.vm, 0))
 		usleep(1000);
 	EXPECT_EQ(EWOULDBLOCK, module_unload());
 	EXPECT_EQ(0, access("/dev/lockstep", F_OK));
@@ -118,7 +118,7 @@ static void interrupted(int sig)
 
 static uint32_t count(unsigned int i)
 {
-	return *(volatile uint32_t *)(foreign[i].vm.mem + VM_DATA);
+	return vm_data32(&foreign[i].vm, 0);
 }
 
 static bool all_go_on(void)

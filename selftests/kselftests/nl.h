@@ -15,12 +15,12 @@
  * struct nl_msg - a message being made, or one received
  * @next: in a queue
  * @len:  bytes used of @buf, aligned
- * @buf:  netlink header first
+ * @buf:  netlink header first; aligned by what stands before it
  */
 struct nl_msg {
 	struct nl_msg *next;
 	size_t len;
-	uint8_t buf[NL_BUF] __attribute__((aligned(8)));
+	uint8_t buf[NL_BUF];
 };
 
 /**

@@ -12,8 +12,6 @@
 
 #define END_MS	20000
 
-extern const uint8_t guest_step_1[], guest_step_2[], guest_step_3[];
-
 static struct pair pair;	/* too large for a stack */
 
 FIXTURE(replay)
@@ -165,13 +163,16 @@ TEST_F(replay, small_log)
  * comes before the exit that we asked for.
  */
 static void user_mode(struct __test_metadata *_metadata, unsigned int vm_flags, bool tsd,
-		      const uint8_t *code, const uint8_t *code_end, bool faults)
+		      bool rdtscp, bool faults)
 {
 	struct machine *machine = &pair.primary;
 
 	vm_destroy(&machine->vm);
 	ASSERT_EQ(0, vm_create(&machine->vm, vm_flags));
-	vm_load(&machine->vm, code, code_end - code);
+	if (rdtscp)
+		VM_LOAD(&machine->vm, user_rdtscp);
+	else
+		VM_LOAD(&machine->vm, user);
 	vm_set_user_mode(&machine->vm, tsd);
 	ASSERT_EQ(0, nl_open(&pair.nl_p));
 	ASSERT_EQ(0, machine_open(machine, "test-user", LOCKSTEP_ROLE_PRIMARY, 0, ""));
@@ -186,17 +187,29 @@ static void user_mode(struct __test_metadata *_metadata, unsigned int vm_flags, 
 	EXPECT_EQ(KVM_EXIT_SHUTDOWN, machine->vm.run->exit_reason);
 }
 
-#define USER_TEST(name, flags, tsd, guest, faults)				\
-	TEST_F(replay, name)							\
-	{									\
-		user_mode(_metadata, flags, tsd, guest_##guest,			\
-			  guest_##guest##_end, faults);				\
-	}
+TEST_F(replay, user_rdtsc)
+{
+	user_mode(_metadata, 0, false, false, false);
+}
 
-USER_TEST(user_rdtsc, 0, false, user, false)
-USER_TEST(user_rdtsc_tsd, 0, true, user, true)
-USER_TEST(user_rdtscp, 0, false, user_rdtscp, false)
-USER_TEST(user_rdtscp_tsd, 0, true, user_rdtscp, true)
-USER_TEST(user_rdtscp_hidden, VM_NO_RDTSCP, false, user_rdtscp, true)
+TEST_F(replay, user_rdtsc_tsd)
+{
+	user_mode(_metadata, 0, true, false, true);
+}
+
+TEST_F(replay, user_rdtscp)
+{
+	user_mode(_metadata, 0, false, true, false);
+}
+
+TEST_F(replay, user_rdtscp_tsd)
+{
+	user_mode(_metadata, 0, true, true, true);
+}
+
+TEST_F(replay, user_rdtscp_hidden)
+{
+	user_mode(_metadata, VM_NO_RDTSCP, false, true, true);
+}
 
 TEST_HARNESS_MAIN

@@ -145,7 +145,7 @@ TEST_F(sysfs, counters)
 	unsigned int i;
 	DIR *dir;
 
-	for (i = 0; i < sizeof(zero) / sizeof(zero[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(zero); i++) {
 		snprintf(path, sizeof(path), FOLDER "counters/%s", zero[i]);
 		EXPECT_STREQ("0", get(path)) {
 			TH_LOG("%s", path);

@@ -49,6 +49,7 @@ GUEST(resume_flag);
 GUEST(user);
 GUEST(user_rdtscp);
 GUEST(devices);
+extern const uint8_t guest_step_1[], guest_step_2[], guest_step_3[];
 GUEST(cpuid);
 GUEST(spin);
 GUEST(tsc_spin);
@@ -65,9 +66,10 @@ int vm_enter(struct vm *vm);
 int vm_io_complete(struct vm *vm);
 int vm_run_to_end(struct vm *vm);
 
+/* What a guest, maybe a running one, has written there: read anew at each call. */
 static inline uint32_t vm_data32(const struct vm *vm, unsigned int index)
 {
-	return ((const uint32_t *)(vm->mem + VM_DATA))[index];
+	return __atomic_load_n((const uint32_t *)(vm->mem + VM_DATA) + index, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""The kselftests of the module, on a host with counters and on one with two CPUs; and where the module
+refuses to be loaded: without KVM, beside a foreign hook, on a CPU without NRIPS, for another KVM's layout."""
+
+import os
+import re
+import shutil
+import subprocess
+
+from labkit import parts, scenario
+
+TESTS = os.path.join(parts.TOP, "selftests/kselftests")
+BUILT = os.path.join(parts.BUILD, "selftests/kselftests")
+PROGRAMS = ["attach", "faults", "foreign", "fuzz", "gate", "module", "netlink", "replay", "sysfs"]
+POINT = re.compile(r"^(not ok|ok) \d+ (?:- )?(.*)$", re.M)
+
+
+def output(*argv):
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+
+
+def misfit(module):
+    """The module as it would be had it been built for a KVM with another struct vcpu_svm."""
+    source = os.path.dirname(os.path.dirname(module))
+    copy = os.path.join(parts.BUILD, "selftests/kselftests-misfit")
+    shutil.copytree(source, copy, dirs_exist_ok=True)
+    header = os.path.join(copy, "kmod/kvm_offsets.h")
+    with open(header) as f:
+        text = f.read()
+    wrong = re.sub(r"(#define LOCKSTEP_VCPU_SVM_TSC_AUX\s+)(\d+)", lambda m: m[1] + str(int(m[2]) + 8), text)
+    if wrong == text:
+        raise RuntimeError("kvm_offsets.h has no offset of tsc_aux")
+    with open(header, "w") as f:
+        f.write(wrong)
+    subprocess.run(["make", "-s", "-C", parts.kernel()["KDIR"], f"M={copy}/kmod",
+                    "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"], check=True, stdout=subprocess.DEVNULL)
+    return os.path.join(copy, "kmod/lockstep.ko")
+
+
+def run(lab, host, what, settings=""):
+    """All programs; their test points are ours."""
+    host.run("insmod /lab/lockstep.ko && insmod /lab/lockstep_gate_test.ko")
+    for program in PROGRAMS:
+        done = host.run(f"LOCKSTEP_KO=/lab/lockstep.ko {settings} /lab/ks/{program} 2>&1", check=False)
+        points = POINT.findall(done.text)
+        for result, name in points:
+            if "SKIP" in name:
+                lab.skip(f"{what}: {program}", name.split("SKIP", 1)[1].strip())
+            else:
+                lab.ok(result == "ok", f"{what}: {name}", done.text if result != "ok" else "")
+        lab.ok(points and done.status == 0, f"{what}: {program} ran to its end", done.text)
+        for figure in re.findall(r"^# (a .*instructions.*)$", done.text, re.M):
+            lab.say(figure)
+
+
+def refused(lab, host, file, word, what):
+    """insmod fails, and says why in the kernel's log."""
+    host.run("dmesg -c >/dev/null")
+    done = host.run(f"insmod {file}", check=False)
+    said = host.run("dmesg").text
+    lab.ok(done.status != 0 and word in said, f"refused: {what}", f"status {done.status}", said)
+
+
+def main(lab):
+    subprocess.run(["make", "-s", "-C", TESTS], check=True, stdout=subprocess.DEVNULL)
+    module, = output(os.path.join(parts.LAB, "module"))
+    helpers = output(os.path.join(TESTS, "build-modules"))
+    files = {"lab/lockstep.ko": module, "lab/misfit.ko": misfit(module)}
+    files.update({f"lab/{os.path.basename(path)}": path for path in helpers})
+    programs = [(f"lab/ks/{name}", os.path.join(BUILT, name)) for name in PROGRAMS]
+
+    counted = lab.host("counted", files=files, programs=programs)
+    counted.start()
+    run(lab, counted, "1 cpu", "LOCKSTEP_ICOUNT=1")
+    counted.run("rmmod lockstep")
+    counted.run("insmod /lab/lockstep_foreign_hook.ko")
+    refused(lab, counted, "/lab/lockstep.ko", "has already hooked", "beside a foreign hook")
+    counted.run("rmmod lockstep_foreign_hook")
+    refused(lab, counted, "/lab/misfit.ko", "built for another KVM", "built for another KVM")
+    counted.run("modprobe -r kvm_amd && modprobe kvm")
+    refused(lab, counted, "/lab/lockstep.ko", "no KVM for this CPU is loaded", "with kvm.ko alone")
+    counted.run("modprobe -r kvm")
+    refused(lab, counted, "/lab/lockstep.ko", "KVM is not loaded", "without KVM")
+    counted.run("modprobe kvm-amd && insmod /lab/lockstep.ko && rmmod lockstep")
+    lab.ok(True, "and loads again once KVM is there")
+    counted.finish()
+
+    plain = lab.host("plain", files=files, cpu="max,nrip-save=off")
+    plain.start()
+    refused(lab, plain, "/lab/lockstep.ko", "NRIPS", "on a CPU without NRIPS")
+    plain.finish()
+
+    smp = lab.host("smp", files=files, programs=programs, icount=None, smp=2)
+    smp.start()
+    run(lab, smp, "2 cpus")
+
+
+scenario(main)
