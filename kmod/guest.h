@@ -116,6 +116,7 @@ struct lockstep_guest_stats {
  * @portid:   netlink port of the daemon, 0: none
  * @alive:    when the daemon was last heard, ktime ns
  * @watch:    looks whether it is still heard
+ * @fed:      twin: largest index of the outputs in the log received
  * @released: twin: largest released indexes received; primary: handed over
  *	      (byte streams; the gate has that of the net stream)
  * @acked_released: primary: released indexes known to the backup
@@ -178,6 +179,7 @@ struct lockstep_guest {
 	u32 portid;
 	u64 alive;
 	struct delayed_work watch;
+	u64 fed[LOCKSTEP_STREAMS];
 	u64 released[LOCKSTEP_STREAMS];
 	u64 acked_released[LOCKSTEP_STREAMS];
 	u64 acked;

@@ -13,12 +13,30 @@ static bool from_peer(const struct lockstep_guest *guest, u64 generation, const 
 	return generation == guest->generation && !memcmp(guest->peer, peer, LOCKSTEP_UUID_LEN);
 }
 
+/* Remember how far outputs go in what was appended behind @lsn. */
+static void outputs_note(struct lockstep_guest *guest, u64 lsn)
+{
+	const struct lockstep_log *log = &guest->log;
+	struct lockstep_output_rec output;
+	struct lockstep_rec rec;
+
+	for (; lsn != log->head; lsn += rec.size) {
+		if (lockstep_record_get(lockstep_log_at(log, lsn), log->head - lsn, &rec))
+			return;
+		if (rec.type != LOCKSTEP_RECORD_OUTPUT)
+			continue;
+		memcpy(&output, rec.payload, sizeof(output));
+		guest->fed[rec.unit] = max(guest->fed[rec.unit], le64_to_cpu(output.index));
+	}
+}
+
+/* Nothing is released that the log did not make: the twin drops what it kept. */
 static void released_take(struct lockstep_guest *guest, const struct lockstep_batch *batch)
 {
 	unsigned int i;
 
 	for (i = 0; i < LOCKSTEP_STREAMS; i++) {
-		u64 index = le64_to_cpu(batch->released[i]);
+		u64 index = min(le64_to_cpu(batch->released[i]), guest->fed[i]);
 
 		if (index > guest->released[i]) {
 			guest->released[i] = index;
@@ -44,6 +62,7 @@ static int feed_append(struct lockstep_guest *guest, const struct lockstep_batch
 		return -EAGAIN;
 	memcpy(lockstep_log_end(log), (const u8 *)(batch + 1) + skip, len - skip);
 	lockstep_log_push(log, len - skip);
+	outputs_note(guest, log->head - (len - skip));
 	return 0;
 }
 

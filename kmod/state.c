@@ -158,6 +158,7 @@ static const struct {
 	{ S(ORPHAN_B),		E(RESUME),	 S(PROTECTED_B) },
 	{ S(ORPHAN_B),		E(CONTEST),	 S(CONTEST_B) },
 
+	{ S(DIVERGED),		E(CLOSED),	 S(HALTED) },
 	{ S(DIVERGED),		E(PEER_WON),	 S(HALTED) },
 	{ S(DIVERGED),		E(LOST),	 S(HALTED) },
 	{ S(DIVERGED),		E(RELEASE),	 S(HALTED) },
