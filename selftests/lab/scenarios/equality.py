@@ -24,7 +24,7 @@ def disk(lab, name, ext4):
 
 
 def main(lab):
-    work = "seqd,mix:-t:3600:-p:150,scribble:-n:400:/dev/vdb"
+    work = "seqd,mix:-t:3600:-p:150,scribble:-n:40:/dev/vdb"
     pair = Pair(lab, f"lockstep.run={work}",
                 disks=[disk(lab, "work.img", True), disk(lab, "scribble.img", False)]).start()
     pair.wait_service()
