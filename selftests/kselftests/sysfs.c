@@ -84,7 +84,7 @@ TEST_F(sysfs, values)
 	EXPECT_STREQ(text, get(FOLDER "id"));
 	snprintf(text, sizeof(text), "%d", getpid());
 	EXPECT_STREQ(text, get(FOLDER "vmm_pid"));
-	snprintf(text, sizeof(text), "%u", LOCKSTEP_ABI_VERSION);
+	snprintf(text, sizeof(text), "%d", LOCKSTEP_ABI_VERSION);
 	EXPECT_STREQ(text, get(ROOT "abi"));
 	EXPECT_NE(NULL, strstr("SVM VMX", get(ROOT "arch")));
 	ASSERT_EQ(0, nl_bind(&self->nl, machine.attach.id));
