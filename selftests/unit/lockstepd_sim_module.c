@@ -474,7 +474,7 @@ static void twin_step(struct sim_host *h, struct sim_guest *g)
 	if (rule(g)->vcpu != LOCKSTEP_VCPU_REPLAY)
 		return;
 	g->started = true;
-	if (g->diverge_at && g->tail >= g->diverge_at) {
+	if (g->diverge_at && n && g->tail >= g->diverge_at) {
 		g->info.divergence.reason = LOCKSTEP_DIVERGENCE_REGISTERS;
 		g->info.divergence.lsn = g->tail;
 		guest_event(h, g, LOCKSTEP_EVENT_DIVERGED, 0, NULL);

@@ -315,6 +315,10 @@ static void test_nobody_speaks_for_another(void **state)
 	assert_refused(do_mark(true, 1, "b", &m), NOT_MEMBER);
 	m.boot_id.b[0] ^= 1;
 	assert_refused(do_mark(true, 1, "a", &m), NOT_MEMBER);
+	/* Another node, with instance and boot of a member: all three must fit. */
+	m = member("a", 1);
+	strcpy(m.node, "c");
+	assert_refused(do_mark(true, 1, "c", &m), NOT_MEMBER);
 	/* Nor does an outsider form a generation. */
 	folder++;
 	reopen();

@@ -261,6 +261,12 @@ static void test_slow_reader(void **state)
 	/* Exactly the window came through, and not a byte more. */
 	assert_int_equal(far[1].got, 256 * 1024);
 	assert_false(slow.closed);
+	/* Credit that is no multiple of a chunk is used up, and not exceeded. */
+	lockstep_stream_consumed(far[1].s, 100001);
+	fx_wait(&fx, far[1].got >= 256 * 1024 + 100001);
+	fx_run_ms(&fx, 50);
+	assert_int_equal(far[1].got, 256 * 1024 + 100001);
+	assert_true(fx_up(&a, "b"));
 	/* It goes on when it is read at last. */
 	far[1].hold = false;
 	lockstep_stream_consumed(far[1].s, 256 * 1024);
