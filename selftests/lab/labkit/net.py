@@ -118,10 +118,9 @@ class Net:
 
     def capture_start(self, dev, path):
         """Capture what comes out of device dev (a tap: what its host sends) to a pcap; returns when it listens."""
-        p = subprocess.Popen(self.command(["tcpdump", "-i", dev, "-Q", "in", "-U", "-n", "-s", "0", "-B", "16384",
-                                           "--immediate-mode", "-Z", "root", "-w", path]),
-                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        p = start(self.command(["tcpdump", "-i", dev, "-Q", "in", "-U", "-n", "-s", "0", "-B", "16384",
+                                "--immediate-mode", "-Z", "root", "-w", path]),
+                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         line = p.stderr.readline()
         if "listening on" not in line:
             p.kill()

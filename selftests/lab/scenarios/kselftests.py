@@ -46,7 +46,8 @@ def run(lab, host, what, settings=""):
         points = POINT.findall(done.text)
         for result, name in points:
             if "SKIP" in name:
-                lab.skip(f"{what}: {program}", name.split("SKIP", 1)[1].strip())
+                why = name.split("SKIP", 1)[1].strip()
+                lab.skip(f"{what}: {program}: {why}", why)  # the harness names no skipped test
             else:
                 lab.ok(result == "ok", f"{what}: {name}", done.text if result != "ok" else "")
         lab.ok(points and done.status == 0, f"{what}: {program} ran to its end", done.text)
