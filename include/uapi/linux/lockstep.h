@@ -550,7 +550,7 @@ enum lockstep_cmd {
 	LOCKSTEP_CMD_GUEST_GET = 1,	/* do (A_ID or A_NAME) and dump; reply: all A_* of the guest */
 	LOCKSTEP_CMD_BIND = 2,		/* do: A_ID. EBUSY: another socket has it */
 	LOCKSTEP_CMD_ALIVE = 3,		/* do: A_ID: the daemon lives */
-	LOCKSTEP_CMD_EVENT = 4,		/* do: A_ID, A_EVENT, [A_GENERATION, A_PEER] ; reply: A_STATE */
+	LOCKSTEP_CMD_EVENT = 4,		/* do: A_ID, A_EVENT, [A_GENERATION, A_PEER] */
 	LOCKSTEP_CMD_FEED = 5,		/* do: A_ID, A_GENERATION, A_PEER, A_BATCH: a twin's log;
 					 * EAGAIN: no room, an ACK follows when there is; ESTALE:
 					 * not this generation, instance or state; ERANGE: a hole
