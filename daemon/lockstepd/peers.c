@@ -16,12 +16,15 @@
  * @id: in START and RESULT
  * @guest: its name
  * @sent: false: the peer was not there; sent when it is
+ * @again: it was sent on a connection that broke, and is sent once more: a START of
+ *	what runs already is answered as done
  */
 struct request {
 	LIST_ENTRY(request) entry;
 	uint32_t id;
 	char guest[LOCKSTEP_NAME_MAX];
 	bool sent;
+	bool again;
 	void (*done)(int error, const char *text, void *arg);
 	void *arg;
 };
@@ -103,15 +106,21 @@ static void request_end(struct request *r, int error, const char *text)
 	free(r);
 }
 
-/* Those that were sent get no answer any more; the others still wait. */
-static void requests_fail(struct peer *p, const char *text)
+/* The connection broke: what was sent on it goes on the next one, but not for ever. */
+static void requests_break(struct peer *p, const char *text)
 {
 	struct request *r, *next;
 
 	for (r = LIST_FIRST(&p->requests); r; r = next) {
 		next = LIST_NEXT(r, entry);
-		if (r->sent)
+		if (!r->sent)
+			continue;
+		if (r->again) {
 			request_end(r, -ENOTCONN, text);
+			continue;
+		}
+		r->again = true;
+		r->sent = false;
 	}
 }
 
@@ -259,7 +268,7 @@ static void on_peer_state(struct lockstep_peer *peer, enum lockstep_plane plane,
 		requests_send(p);
 	} else {
 		link_tell("peer.down", peer, info);
-		requests_fail(p, "the connection to the peer broke");
+		requests_break(p, "the connection to the peer broke");
 		lockstep_core_node_down(&p->d->core, p->node);
 	}
 	lockstepd_module_kick(p->d);
