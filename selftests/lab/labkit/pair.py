@@ -174,6 +174,11 @@ timeout = 3s
         c = host.run(f"cat /sys/kernel/lockstep/{NAME}/{path}", check=False)
         return c.text.strip() if c.status == 0 else None
 
+    def told(self, host):
+        """What a host's daemon has written."""
+        c = self.daemons[host.name]
+        return (c.out + c.err).decode(errors="replace")
+
     def state(self, host):
         return self.sysfs(host, "state")
 
@@ -188,7 +193,7 @@ timeout = 3s
                               f"state {state} on host {host.name}", interval=0.5)
         except TimeoutError:
             self.lab.say(f"{host.name} is {self.state(host)}; its daemon said:")
-            self.lab.say(self.daemons[host.name].text[-1500:])
+            self.lab.say(self.told(host)[-1500:])
             raise
 
     def status(self, host):

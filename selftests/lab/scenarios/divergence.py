@@ -20,7 +20,7 @@ def main(lab):
     lab.ok(told and "expected" in told[0] and "found" in told[0] and "count" in told[0],
            "position, expected and found are reported", log[-500:])
     lab.say(told[0] if told else "")
-    events = pair.daemons["b"].text
+    events = pair.told(pair.b)
     lab.ok("diverge" in events, "the daemon reports it as an event", events[-800:])
     before = pair.replies()
     lab.wait_for(lambda: pair.replies() > before + 20, 90, "replies of the primary")
