@@ -8,8 +8,9 @@ from labkit.pair import Pair
 
 
 def main(lab):
-    pair = Pair(lab, "lockstep.run=mix:-n:2 lockstep.then=poweroff").start()
+    pair = Pair(lab, "lockstep.run=seqd,mix:-n:30:-p:300 lockstep.then=poweroff").start()
     for round_ in (1, 2):
+        pair.wait_service()
         for host in pair.hosts:
             lab.wait_for(lambda: pair.state(host) is None, 240, f"the guest's end on {host.name}")
         lab.ok(b"GUEST-DONE 0" in pair.serial(pair.a), f"run {round_}: the guest did its work and powered off")
