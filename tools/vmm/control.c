@@ -19,6 +19,7 @@
 
 #include "control.h"
 #include "host.h"
+#include "pic.h"
 #include "stream.h"
 #include "verify.h"
 #include "vmm.h"
@@ -130,6 +131,18 @@ static void add_stream(struct vmm *vmm, struct json_object *object, const char *
 	json_object_object_add(object, key, stream);
 }
 
+static void add_pic(struct vmm *vmm, struct json_object *object)
+{
+	struct json_object *pic = json_object_new_object();
+	struct vmm_pic_regs regs;
+
+	vmm_pic_regs_get(vmm, &regs);
+	add_number(pic, "irr", regs.irr);
+	add_number(pic, "imr", regs.imr);
+	add_number(pic, "isr", regs.isr);
+	json_object_object_add(object, "pic", pic);
+}
+
 static void do_status(struct client *client, const char *arg)
 {
 	struct vmm *vmm = client->vmm;
@@ -152,6 +165,8 @@ static void do_status(struct client *client, const char *arg)
 	add_number(object, "halts", counters->halts);
 	add_number(object, "unknown_msrs", counters->unknown_msrs);
 	add_number(object, "mmio", counters->mmio);
+	if (vmm->pic)
+		add_pic(vmm, object);
 	add_stream(vmm, object, "serial", LOCKSTEP_STREAM_SERIAL);
 	add_stream(vmm, object, "console", LOCKSTEP_STREAM_CONSOLE);
 	answer(client, object);

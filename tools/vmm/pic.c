@@ -158,6 +158,15 @@ uint8_t vmm_pic_ack(struct vmm *vmm)
 	return second->base | (uint8_t)behind;
 }
 
+void vmm_pic_regs_get(const struct vmm *vmm, struct vmm_pic_regs *regs)
+{
+	const struct chip *chips = vmm->pic->chips;
+
+	regs->irr = (uint16_t)(chips[1].irr << 8 | chips[0].irr);
+	regs->imr = (uint16_t)(chips[1].imr << 8 | chips[0].imr);
+	regs->isr = (uint16_t)(chips[1].isr << 8 | chips[0].isr);
+}
+
 static void write_icw1(struct chip *chip, uint8_t value)
 {
 	chip->icw = ICW_2;

@@ -25,4 +25,19 @@ bool vmm_pic_pending(const struct vmm *vmm);
 /* Interrupt acknowledge: the vector; changes the state of the pair. */
 uint8_t vmm_pic_ack(struct vmm *vmm);
 
+/**
+ * struct vmm_pic_regs - registers of the pair, bit n for line n of 16
+ * @irr: requests
+ * @imr: masked lines
+ * @isr: in service: acknowledged, and no end of interrupt has come
+ */
+struct vmm_pic_regs {
+	uint16_t irr;
+	uint16_t imr;
+	uint16_t isr;
+};
+
+/* For people to look at: from any thread, so they need not belong together. */
+void vmm_pic_regs_get(const struct vmm *vmm, struct vmm_pic_regs *regs);
+
 #endif

@@ -386,6 +386,28 @@ static void finish(struct vmm *vmm, void *data)
 	} while (!obey_at_the_end(vmm, next.verdict));
 }
 
+/*
+ * Into the guest, with the interrupt that waits.  An interrupted entry is made
+ * again as it was.  Returns 0 at a stop, -EINTR, or another -errno.
+ */
+static int enter_guest(struct vmm *vmm, bool stop)
+{
+	int err;
+
+	if (stop && vmm_pic_pending(vmm) && !vmm_vcpu_clean(vmm)) {
+		err = vmm_vcpu_complete(vmm);
+		if (err != -EINTR)
+			return err;	/* the rest of the instruction is a stop of its own */
+	}
+	if (stop)
+		vmm_vcpu_inject(vmm);
+	vmm->halted = false;
+	vmm->session->arm(vmm, vmm_timers_next(vmm));
+	err = vmm_vcpu_run(vmm);
+	vmm->run->immediate_exit = 0;
+	return err;
+}
+
 void vmm_run(struct vmm *vmm)
 {
 	void *data = malloc(LOCKSTEP_PAYLOAD_MAX);
@@ -401,13 +423,7 @@ void vmm_run(struct vmm *vmm)
 		at_stop(vmm, flags, stop, data);
 		if (vmm->ending)
 			break;
-		/* An interrupted entry is made again as it was. */
-		if (stop)
-			vmm_vcpu_inject(vmm);
-		vmm->halted = false;
-		vmm->session->arm(vmm, vmm_timers_next(vmm));
-		err = vmm_vcpu_run(vmm);
-		vmm->run->immediate_exit = 0;
+		err = enter_guest(vmm, stop);
 		if (err == -EINTR) {
 			vmm->counters.interrupted++;
 			flags = 0;

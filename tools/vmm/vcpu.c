@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cpuid.h"
+#include "event.h"
 #include "msr.h"
 #include "pic.h"
 #include "state.h"
@@ -117,6 +118,20 @@ int vmm_vcpu_run(struct vmm *vmm)
 	if (errno == EINTR)
 		return -EINTR;
 	return fail(vmm, "KVM_RUN");
+}
+
+int vmm_vcpu_complete(struct vmm *vmm)
+{
+	struct kvm_run *run = vmm->run;
+	int err;
+
+	run->immediate_exit = 1;
+	err = vmm_vcpu_run(vmm);
+	run->immediate_exit = 0;
+	/* A kick before this line has lost its flag: its signal came before it, too, or sets it anew. */
+	if (vmm->quit || vmm_events_first(vmm))
+		run->immediate_exit = 1;
+	return err;
 }
 
 void vmm_vcpu_inject(struct vmm *vmm)

@@ -36,6 +36,21 @@ uint32_t vmm_vcpu_tsc_khz(const struct vmm *vmm);
  */
 int vmm_vcpu_run(struct vmm *vmm);
 
+/**
+ * vmm_vcpu_complete - have KVM finish the instruction that stopped, and run nothing
+ *
+ * KVM takes user space's answer (a port's value, an MSR's) when it is called the
+ * next time, and that may raise an exception: #GP for an MSR that is not there, #DB
+ * under TF. The exception goes first, and KVM forgets all that is queued once an
+ * entry is over: an interrupt raised before the completion would be lost, its line
+ * in service for ever.
+ *
+ * Return: -EINTR: done, the vCPU is between instructions; 0: the instruction has
+ * stopped again (a string goes on), which is to be served; or another -errno after
+ * a message.
+ */
+int vmm_vcpu_complete(struct vmm *vmm);
+
 /* Raise the interrupt that waits, or ask for a window to raise it in. */
 void vmm_vcpu_inject(struct vmm *vmm);
 

@@ -60,7 +60,6 @@ class Pair:
         self.a, self.b = self.hosts
         self.daemons = {}
         self.arbiter = None
-        self.hangs = 0
 
     # -- configuration ------------------------------------------------------
 
@@ -142,10 +141,6 @@ timeout = 3s
 
     def again(self):
         """A new guest on the same hosts; one that was killed is booted, daemons that are gone are started."""
-        self._fresh()
-        self.wait_service()
-
-    def _fresh(self):
         self.uuid = str(uuid.uuid4())
         for host, other in ((self.a, "b"), (self.b, "a")):
             if not host.running:
@@ -159,6 +154,7 @@ timeout = 3s
             host.run("rm -f /var/log/lockstep/serial")
             host.put(self._definition(other).encode(), f"/etc/lockstep/guests/{NAME}.conf")
         self.start_guest()
+        self.wait_service()
 
     def live(self):
         """Names of the hosts whose instance may let outputs out by itself."""
@@ -170,31 +166,21 @@ timeout = 3s
         self.wait_state(self.b, "protected-backup", 120)
         self.lab.say("the guest is protected")
 
-    def wait_service(self, timeout=100, tries=4):
-        """Until the guest's service accepts connections.
-
-        A guest whose boot hangs is told of and started anew (docs/known-bugs.md), at most tries - 1 times.
-        """
+    def wait_service(self, timeout=100):
+        """Until the guest's service accepts connections."""
         probe = ["/usr/bin/python3", "-c",
                  f"import socket; socket.create_connection(('{GUEST_IP}', {GUEST_PORT}), 2)"]
 
         def up():
             return self.lab.outside(probe, "probe").wait(10) == 0
 
-        while True:
-            try:
-                self.lab.wait_for(up, timeout, "the guest's service", interval=1)
-                return
-            except TimeoutError:
-                for host in self.hosts:
-                    self.lab.say(f"{host.name}: {self.state(host)} {self.counters(host)} {self.ask(host, 'status')}")
-                self.lab.say(self.serial(self.a)[-800:].decode(errors="replace"))
-                tries -= 1
-                if not tries:
-                    raise
-                self.hangs += 1
-                self.lab.say(f"KNOWN BUG: the guest hangs in its boot ({self.hangs} so far): started anew")
-                self._fresh()
+        try:
+            self.lab.wait_for(up, timeout, "the guest's service", interval=1)
+        except TimeoutError:
+            for host in self.hosts:
+                self.lab.say(f"{host.name}: {self.state(host)} {self.counters(host)} {self.ask(host, 'status')}")
+            self.lab.say(self.serial(self.a)[-800:].decode(errors="replace"))
+            raise
 
     def client(self, name="client", **options):
         """A session of seqclient; options become --option value."""
