@@ -39,7 +39,7 @@ lab:
 demo:
 	scripts/deps build lab
 	$(MAKE) all
-	selftests/lab/demo
+	selftests/lab/demo $(DEMO)
 
 install: all
 	$(MAKE) -C packaging install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
@@ -56,7 +56,7 @@ help:
 	@echo 'make modules      kmod/lockstep.ko for the running kernel, or KVER=... KDIR=...'
 	@echo 'make check        all tests, TAP, one summary line; installs what is missing (root)'
 	@echo 'make check-long   the same with the long scenarios'
-	@echo 'make demo         two lab hosts, a protected guest, a failover, a table of figures'
+	@echo 'make demo         two lab hosts, a protected Debian guest, a power loss, a table; DEMO=--small: a small guest'
 	@echo 'make lab          lab scenarios; SCENARIOS="boot qemu" chooses'
 	@echo 'make style        style and static checks, TAP'
 	@echo 'make install      programs, man pages, units: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'

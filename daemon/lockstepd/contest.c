@@ -540,8 +540,10 @@ static void answered(const struct lockstep_arbiter_answer *answer, void *arg)
 struct newest {
 	uint64_t generation;
 	bool has_open;
+	bool has_won;
 	bool closed;
 	struct lockstep_arbiter_open open;
+	struct lockstep_arbiter_mark won;
 };
 
 static void newest_find(const struct lockstep_uuid *vm,
@@ -565,12 +567,51 @@ static void newest_find(const struct lockstep_uuid *vm,
 		else if (key.kind == LOCKSTEP_RECORD_OPEN)
 			n->has_open = !lockstep_arbiter_open_decode(entries[i].value,
 								    entries[i].len, &n->open);
+		else
+			n->has_won = !lockstep_arbiter_mark_decode(entries[i].value,
+								   entries[i].len, &n->won);
 	}
 }
 
 static bool is_ours(const struct lockstep_guest *g, const struct newest *n)
 {
 	return n->has_open && lockstep_arbiter_open_member(&n->open, &g->info.instance) >= 0;
+}
+
+/*
+ * The node that holds all the guest wrote when its last generation ended: the one that went
+ * on alone. NULL: this one does, as a half of a pair that powered off together, or who does is
+ * not on record.
+ */
+static const char *disks_elsewhere(const struct lockstep_guest *g, const struct newest *n)
+{
+	unsigned int i;
+
+	if (n->has_won)
+		return strcmp(n->won.by.node, g->core->cfg.node) ? n->won.by.node : NULL;
+	if (!n->has_open)
+		return NULL;
+	for (i = 0; i < n->open.nmembers; i++)
+		if (!strcmp(n->open.members[i].node, g->core->cfg.node))
+			return NULL;
+	return n->open.members[0].node;
+}
+
+/* The generation before has ended in order: may these disks follow it? */
+static void cold_after_poweroff(struct lockstep_guest *g, const struct newest *n)
+{
+	struct lockstep_contest *c = &g->contest;
+	const char *node = disks_elsewhere(g, n);
+
+	if (!node || g->force)
+		return;
+	c->listed = false;
+	c->refused = true;
+	c->alarm_ns = 0;
+	lockstep_guest_alarm(g, "guest.refused",
+			     "generation %llu ended on %s, without this host: the disks here are behind. "
+			     "Copy them from %s and start it there, or, if those here are the right ones: lockstepctl start --force %s",
+			     (unsigned long long)n->generation, node, node, g->info.name);
 }
 
 static void cold_listed(struct lockstep_guest *g, const struct newest *n)
@@ -587,8 +628,12 @@ static void cold_listed(struct lockstep_guest *g, const struct newest *n)
 		return;
 	}
 	c->generation = n->generation + 1;
-	if (!n->generation || n->closed)
+	if (!n->generation)
 		return;
+	if (n->closed) {
+		cold_after_poweroff(g, n);
+		return;
+	}
 	if (g->force) {
 		c->forced = true;
 		return;

@@ -294,7 +294,7 @@ struct lockstep_guest {
 	uint64_t log_bps;
 	bool killed;
 	char reason[LOCKSTEP_ARBITER_REASON_MAX + 1];
-	char note[192];
+	char note[320];
 	struct lockstep_flow flow;
 	struct lockstep_contest contest;
 };

@@ -64,6 +64,7 @@ struct exit {
 static const struct exit *exits;
 static const struct vmm_next *verdicts;
 static bool pending;
+static bool powered_off;
 static int input_error, start_error, poweroff_error, apply_error;
 static uint64_t now;
 static struct lockstep_page page;
@@ -114,6 +115,8 @@ static int test_next(struct vmm *m, uint32_t flags, struct vmm_next *next, void 
 	note("next%s%s ", flags & LOCKSTEP_NEXT_STOP ? "+stop" : "",
 	     flags & LOCKSTEP_NEXT_IDLE ? "+idle" : "");
 	*next = *verdicts;
+	if (powered_off && next->verdict == LOCKSTEP_VERDICT_LIVE)
+		next->verdict = LOCKSTEP_VERDICT_POWEROFF;
 	if (verdicts->len == 1) {	/* a signal first */
 		((struct vmm_next *)verdicts)->len = 0;
 		return -EINTR;
@@ -152,8 +155,8 @@ static int test_mismatch(struct vmm *m, const uint64_t *digest)
 
 static int test_poweroff(struct vmm *m)
 {
-	(void)m;
 	note("poweroff ");
+	powered_off = m->live && !poweroff_error;
 	return poweroff_error;
 }
 
@@ -309,6 +312,7 @@ static int setup(void **state)
 	input_error = 0;
 	start_error = 0;
 	poweroff_error = 0;
+	powered_off = false;
 	apply_error = 0;
 	now = 1000;
 	session.stops_only = true;
@@ -374,7 +378,7 @@ static void test_start_and_power_off(void **state)
 	const struct exit e[] = { { .reason = KVM_EXIT_IRQ_WINDOW_OPEN }, { .reason = KVM_EXIT_HLT } };
 
 	(void)state;
-	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush poweroff ");
+	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush poweroff next ");
 }
 
 static void test_input_is_logged_then_applied(void **state)
@@ -384,7 +388,7 @@ static void test_input_is_logged_then_applied(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH,
-	     "next start run next+stop log(2,9) apply(2,9) flush inject run flush poweroff ");
+	     "next start run next+stop log(2,9) apply(2,9) flush inject run flush poweroff next ");
 	assert_int_equal(page.kick, 0);
 }
 
@@ -395,7 +399,7 @@ static void test_timer(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH,
-	     "next start run next+stop log(1,9) apply(1,9) flush inject run flush poweroff ");
+	     "next start run next+stop log(1,9) apply(1,9) flush inject run flush poweroff next ");
 	assert_int_equal(vmm_timers_next(vmm), VMM_NEVER);
 }
 
@@ -406,7 +410,7 @@ static void test_timer_of_the_future_is_armed(void **state)
 
 	(void)state;
 	now = 100;
-	play(v, e, VMM_END_CRASH, "next start run next+stop arm(500) run flush poweroff ");
+	play(v, e, VMM_END_CRASH, "next start run next+stop arm(500) run flush poweroff next ");
 }
 
 /* Protected: an interrupted KVM_RUN is no stop; the input waits for the next one. */
@@ -418,7 +422,7 @@ static void test_interrupted_run_changes_nothing(void **state)
 	(void)state;
 	pending = true;
 	play(v, e, VMM_END_CRASH, "next start inject run next run next+stop log(2,9) apply(2,9) flush "
-	     "inject run flush poweroff ");
+	     "inject run flush poweroff next ");
 }
 
 /*
@@ -433,7 +437,7 @@ static void test_interrupt_waits_for_completion(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next start run next+stop log(2,9) apply(2,9) flush "
-	     "complete inject run flush poweroff ");
+	     "complete inject run flush poweroff next ");
 }
 
 static void test_completion_stops_again(void **state)
@@ -445,7 +449,7 @@ static void test_completion_stops_again(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next start run next+stop log(2,9) apply(2,9) flush "
-	     "complete next+stop complete inject run flush poweroff ");
+	     "complete next+stop complete inject run flush poweroff next ");
 }
 
 /* Alone: it is one, and how inputs come in time. */
@@ -457,7 +461,7 @@ static void test_interrupted_run_alone(void **state)
 	(void)state;
 	session.stops_only = false;
 	play(v, e, VMM_END_CRASH,
-	     "next start run next log(2,9) apply(2,9) flush inject run flush poweroff ");
+	     "next start run next log(2,9) apply(2,9) flush inject run flush poweroff next ");
 }
 
 static void test_halt_sleeps_until_a_timer(void **state)
@@ -467,7 +471,7 @@ static void test_halt_sleeps_until_a_timer(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next start run flush next+stop+idle log(1,9) apply(1,9) flush "
-	     "inject run flush poweroff ");
+	     "inject run flush poweroff next ");
 }
 
 static void wake_with_key(void)
@@ -482,7 +486,7 @@ static void test_halt_with_an_interrupt_waiting(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next start run flush next+stop+idle log(2,9) apply(2,9) flush "
-	     "inject run flush poweroff ");
+	     "inject run flush poweroff next ");
 }
 
 /* Interrupted again before it got going: awake all the same. */
@@ -496,7 +500,7 @@ static void test_no_sleep_after_the_entry(void **state)
 	(void)state;
 	session.stops_only = false;
 	play(v, e, VMM_END_CRASH, "next start run flush next+stop+idle log(2,9) apply(2,9) flush "
-	     "inject run next run flush poweroff ");
+	     "inject run next run flush poweroff next ");
 }
 
 /* The state is looked at between instructions only. */
@@ -507,7 +511,7 @@ static void test_verify_waits_for_a_clean_stop(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next start run next+stop run next+stop log(10,1) apply(10,1) flush "
-	     "run flush poweroff ");
+	     "run flush poweroff next ");
 }
 
 static void test_unlogged_input_waits(void **state)
@@ -528,7 +532,7 @@ static void test_signal_during_next(void **state)
 	const struct exit e[] = { { .reason = KVM_EXIT_INTR }, { .reason = KVM_EXIT_SHUTDOWN } };
 
 	(void)state;
-	play(v, e, VMM_END_CRASH, "next start run next+stop next run flush poweroff ");
+	play(v, e, VMM_END_CRASH, "next start run next+stop next run flush poweroff next ");
 }
 
 static void quit(void)
@@ -664,7 +668,7 @@ static void test_go_live(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next boot next run next+stop streams-live device-live device-live "
-	     "device-live next run next+stop log(2,9) apply(2,9) flush inject run flush poweroff ");
+	     "device-live next run next+stop log(2,9) apply(2,9) flush inject run flush poweroff next ");
 }
 
 static void test_go_live_before_the_start(void **state)
@@ -674,7 +678,24 @@ static void test_go_live_before_the_start(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_CRASH, "next streams-live device-live device-live device-live next start run "
-	     "flush poweroff ");
+	     "flush poweroff next ");
+}
+
+/* The end is one when it is on record: until then the session may want something else of this side. */
+static void test_live_end_waits_for_its_record(void **state)
+{
+	struct vmm_next v[] = { LIVE, POWEROFF, LAST };
+	struct vmm_next lost[] = { LIVE, HALT, LAST };
+	const struct exit e[] = { { .reason = KVM_EXIT_HLT } };
+
+	(void)state;
+	v[1].len = 1;
+	play(v, e, VMM_END_POWEROFF, "next start run flush poweroff next next ");
+	text[0] = '\0';
+	powered_off = false;
+	vmm->ending = VMM_END_NONE;
+	vmm->halted = false;
+	play(lost, e, VMM_END_HALTED, "next run flush poweroff next ");
 }
 
 /* The primary died after the guest's power-off was logged: its last outputs are ours to send. */
@@ -685,7 +706,7 @@ static void test_go_live_at_the_end(void **state)
 
 	(void)state;
 	play(v, e, VMM_END_POWEROFF, "next boot next run flush poweroff next streams-live device-live "
-	     "device-live device-live poweroff ");
+	     "device-live device-live poweroff next ");
 }
 
 static void test_halted_at_the_end(void **state)
@@ -789,6 +810,7 @@ int main(void)
 		TEST(test_twin_device_fails),
 		TEST(test_go_live),
 		TEST(test_go_live_before_the_start),
+		TEST(test_live_end_waits_for_its_record),
 		TEST(test_go_live_at_the_end),
 		TEST(test_halted_at_the_end),
 		TEST(test_end_that_the_log_has_not),

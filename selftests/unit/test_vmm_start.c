@@ -34,7 +34,7 @@ static struct vmm *vmm;
 static char said[1024];
 static uint64_t cpuid_digest, msr_digest, device_digest, disk_digest;
 static int session_error;
-static unsigned int mismatches, registers_set;
+static unsigned int mismatches, registers_set, disk_reads;
 static uint64_t first_mismatch[LOCKSTEP_DIGESTS];
 static uint8_t payload[LOCKSTEP_PAYLOAD_MAX];
 static uint32_t payload_len;
@@ -129,6 +129,7 @@ static const struct vmm_session_ops session = {
 static int disk_digest_op(struct vmm_device *dev, uint64_t *digest)
 {
 	(void)dev;
+	disk_reads++;
 	*digest = disk_digest;
 	return 0;
 }
@@ -188,6 +189,7 @@ static void machine(uint64_t memory)
 	vmm->config.disks[0].path = "/var/disk.img";
 	vmm->units[VMM_UNIT_DISK0] = &disk;
 	assert_int_equal(vmm_memory_create(vmm), 0);
+	assert_int_equal(vmm_start_read(vmm), 0);
 }
 
 static void machine_end(void)
@@ -427,6 +429,34 @@ static void test_twin_builds_the_same(void **state)
 	assert_int_equal(vmm_start_apply(vmm, VMM_START_KIND, payload, payload_len), -EINVAL);
 }
 
+/* Reading takes long: a twin that began it when the log says BOOT would be that much behind. */
+static void test_log_is_met_without_reading(void **state)
+{
+	unsigned int before;
+
+	(void)state;
+	before = disk_reads;
+	assert_int_equal(vmm_start_live(vmm), 0);
+	assert_int_equal(disk_reads, before);
+	machine_end();
+	machine(64 * MIB);
+	before = disk_reads;
+	assert_int_equal(vmm_start_apply(vmm, VMM_START_KIND, payload, payload_len), 0);
+	assert_int_equal(disk_reads, before);
+	assert_int_equal(mismatches, 0);
+}
+
+static void test_unprotected_reads_nothing(void **state)
+{
+	unsigned int before = disk_reads;
+
+	(void)state;
+	assert_true(before > 0);
+	vmm->config.role = VMM_ROLE_NONE;
+	assert_int_equal(vmm_start_read(vmm), 0);
+	assert_int_equal(disk_reads, before);
+}
+
 static void test_two_starts_differ(void **state)
 {
 	uint64_t memory;
@@ -447,6 +477,7 @@ static void expect_mismatch(const char *word)
 	mismatches = 0;
 	registers_set = 0;
 	vmm->started = false;
+	assert_int_equal(vmm_start_read(vmm), 0);
 	assert_int_equal(vmm_start_apply(vmm, VMM_START_KIND, payload, payload_len), -EILSEQ);
 	assert_int_equal(mismatches, 1);
 	assert_int_not_equal(first_mismatch[0], first_mismatch[1]);
@@ -547,6 +578,8 @@ int main(void)
 		TEST(test_boot_needs_room),
 		TEST(test_cmdline),
 		TEST(test_twin_builds_the_same),
+		TEST(test_log_is_met_without_reading),
+		TEST(test_unprotected_reads_nothing),
 		TEST(test_two_starts_differ),
 		TEST(test_each_difference_is_named),
 		TEST(test_foreign_payloads),

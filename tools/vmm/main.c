@@ -17,6 +17,7 @@
 #include "pcap.h"
 #include "run.h"
 #include "session.h"
+#include "start.h"
 #include "stream.h"
 #include "vcpu.h"
 #include "vmm.h"
@@ -178,6 +179,8 @@ int main(int argc, char **argv)
 	vmm->session = vmm->config.role == VMM_ROLE_NONE ? &vmm_session_none :
 							   &vmm_session_lockstep;
 	err = create(vmm);
+	if (!err)
+		err = vmm_start_read(vmm);
 	if (!err)
 		vmm_run(vmm);
 	code = err ? VMM_EXIT_ERROR : exit_code(vmm);

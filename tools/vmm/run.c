@@ -333,21 +333,39 @@ static void at_stop(struct vmm *vmm, uint32_t flags, bool stop, void *data)
 
 /* ---- the end ---- */
 
+/* What the session says of the end. Returns true when that was the last word. */
+static bool obey_at_the_end(struct vmm *vmm, uint32_t verdict)
+{
+	switch (verdict) {
+	case LOCKSTEP_VERDICT_POWEROFF:
+		return true;
+	case LOCKSTEP_VERDICT_GO_LIVE:
+		go_live(vmm);
+		return false;
+	case LOCKSTEP_VERDICT_LIVE:
+		return false;
+	case LOCKSTEP_VERDICT_HALT:
+		vmm->ending = VMM_END_HALTED;
+		return true;
+	default:
+		vmm->ending = VMM_END_DIVERGED;
+		return true;
+	}
+}
+
 /*
- * The guest ended itself, on both hosts at the same place.  The session is told;
- * a twin may hear that the primary is gone and the last outputs are its to send.
+ * The guest ended itself, on both hosts at the same place.  The session is told,
+ * and says when that is on record: a side that left before would have failed.  A
+ * twin may hear that the primary is gone and the last outputs are its to send.
  */
 static void finish(struct vmm *vmm, void *data)
 {
-	enum vmm_ending ending = vmm->ending;
 	struct vmm_next next;
 	int err;
 
 	vmm_streams_flush(vmm);
-	while (vmm->ending == ending) {
+	do {
 		err = vmm->session->poweroff(vmm);
-		if (!err && vmm->live)
-			return;
 		if (err && err != -ESHUTDOWN) {
 			vmm->ending = VMM_END_NONE;
 			note_error(vmm, err, "the end of the guest could not be logged");
@@ -358,15 +376,14 @@ static void finish(struct vmm *vmm, void *data)
 				return;
 			err = vmm->session->next(vmm, 0, &next, data);
 		} while (err == -EINTR);
-		if (!err && next.verdict == LOCKSTEP_VERDICT_POWEROFF)
+		if (err) {
+			vmm->ending = VMM_END_NONE;
+			note_error(vmm, err, "the end of the guest is not confirmed");
+			if (err == -ESHUTDOWN)
+				vmm_end(vmm, VMM_END_HALTED);
 			return;
-		if (!err && next.verdict == LOCKSTEP_VERDICT_GO_LIVE) {
-			go_live(vmm);
-		} else if (err || next.verdict != LOCKSTEP_VERDICT_LIVE) {
-			vmm->ending = next.verdict == LOCKSTEP_VERDICT_HALT ? VMM_END_HALTED :
-									      VMM_END_DIVERGED;
 		}
-	}
+	} while (!obey_at_the_end(vmm, next.verdict));
 }
 
 /*

@@ -21,6 +21,7 @@
  * @start: CLOCK_MONOTONIC at virtual time 0
  * @timer: signals the vCPU's thread at the deadline
  * @armed: virtual time it is set to
+ * @off:   the guest has powered off
  */
 struct session {
 	struct lockstep_page page;
@@ -28,6 +29,7 @@ struct session {
 	timer_t timer;
 	bool have_timer;
 	uint64_t armed;
+	bool off;
 };
 
 static uint64_t clock_ns(clockid_t id)
@@ -87,10 +89,13 @@ static int none_attach(struct vmm *vmm, int notify_fd)
 
 static int none_next(struct vmm *vmm, uint32_t flags, struct vmm_next *next, void *data)
 {
-	(void)vmm;
+	const struct session *session = vmm->session_data;
+
 	(void)flags;
 	(void)data;
-	*next = (struct vmm_next){ .verdict = LOCKSTEP_VERDICT_LIVE };
+	*next = (struct vmm_next){
+		.verdict = session->off ? LOCKSTEP_VERDICT_POWEROFF : LOCKSTEP_VERDICT_LIVE,
+	};
 	return 0;
 }
 
@@ -145,7 +150,9 @@ static int none_digest(struct vmm *vmm, const uint64_t *digest)
 
 static int none_poweroff(struct vmm *vmm)
 {
-	(void)vmm;
+	struct session *session = vmm->session_data;
+
+	session->off = true;
 	return 0;
 }
 

@@ -116,8 +116,7 @@ static int digest_file(struct vmm *vmm, const char *path, uint64_t *digest)
 	int fd, err;
 
 	*digest = 0;
-	/* Of an unprotected guest nobody compares it. */
-	if (!path || vmm->config.role == VMM_ROLE_NONE)
+	if (!path)
 		return 0;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st)) {
@@ -133,24 +132,37 @@ static int digest_file(struct vmm *vmm, const char *path, uint64_t *digest)
 	return err;
 }
 
-static int digest_disks(struct vmm *vmm, struct start *start)
+static int digest_disks(struct vmm *vmm, uint64_t *digests)
 {
-	start->n_disks = vmm->config.n_disks;
-	for (unsigned int i = 0; i < start->n_disks; i++) {
+	for (unsigned int i = 0; i < vmm->config.n_disks; i++) {
 		struct vmm_device *dev = vmm->units[VMM_UNIT_DISK0 + i];
 		int err;
 
-		start->disks[i].readonly = vmm->config.disks[i].readonly;
-		/* Of an unprotected guest nobody compares it, and it may take long. */
-		if (vmm->config.role == VMM_ROLE_NONE || !dev || !dev->ops->digest)
+		if (!dev || !dev->ops->digest)
 			continue;
-		err = dev->ops->digest(dev, &start->disks[i].digest);
+		err = dev->ops->digest(dev, &digests[i]);
 		if (err) {
 			vmm_say(vmm, "%s: %s", vmm->config.disks[i].path, strerror(-err));
 			return err;
 		}
 	}
 	return 0;
+}
+
+int vmm_start_read(struct vmm *vmm)
+{
+	struct vmm_contents *contents = &vmm->contents;
+	int err;
+
+	/* Of an unprotected guest nobody compares it, and it may take long. */
+	if (vmm->config.role == VMM_ROLE_NONE)
+		return 0;
+	err = digest_file(vmm, vmm->config.kernel, &contents->kernel);
+	if (!err)
+		err = digest_file(vmm, vmm->config.initrd, &contents->initrd);
+	if (!err)
+		err = digest_disks(vmm, contents->disks);
+	return err;
 }
 
 /* Build memory and devices from @start's seed and command line, and describe them. */
@@ -161,15 +173,16 @@ static int build(struct vmm *vmm, struct start *start)
 
 	err = vmm_boot_load(vmm, start->cmdline, start->seed);
 	if (!err)
-		err = digest_file(vmm, config->kernel, &start->kernel);
-	if (!err)
-		err = digest_file(vmm, config->initrd, &start->initrd);
-	if (!err)
-		err = digest_disks(vmm, start);
-	if (!err)
 		err = vmm_devices_digest(vmm, &start->devices);
 	if (err)
 		return err;
+	start->kernel = vmm->contents.kernel;
+	start->initrd = vmm->contents.initrd;
+	start->n_disks = config->n_disks;
+	for (unsigned int i = 0; i < start->n_disks; i++) {
+		start->disks[i].digest = vmm->contents.disks[i];
+		start->disks[i].readonly = config->disks[i].readonly;
+	}
 	start->memory_size = config->memory;
 	start->cpuid = vmm_cpuid_digest();
 	start->msrs = vmm_msr_digest();

@@ -15,7 +15,16 @@ struct vmm;
 
 #define VMM_START_KIND	1	/* of an input of VMM_UNIT_BOOT */
 
-/* Live: build the start state and log it. 0; -errno of the session; other errors after a message. */
+/**
+ * vmm_start_read - take the digests of the kernel, the initrd and the disks
+ *
+ * It takes as long as reading them does. Both sides begin with it, before they ask the session for
+ * anything: a twin that began when it hears of the primary's would double the time. Nothing is
+ * read for an unprotected guest. 0; -errno after a message.
+ */
+int vmm_start_read(struct vmm *vmm);
+
+/* Live: build the start state of what was read, and log it. 0; -errno of the session; other errors after a message. */
 int vmm_start_live(struct vmm *vmm);
 
 /**

@@ -85,6 +85,15 @@ struct vmm_ram {
 };
 
 /**
+ * struct vmm_contents - digests of the files a guest starts from, as vmm_start_read() found them
+ */
+struct vmm_contents {
+	uint64_t kernel;
+	uint64_t initrd;
+	uint64_t disks[VMM_DISKS_MAX];
+};
+
+/**
  * struct vmm_counters - for "status"; written by the vCPU's thread, read by any
  */
 struct vmm_counters {
@@ -106,6 +115,7 @@ struct vmm_counters {
  * @pic:       the interrupt controllers, needed at every entry
  * @session:   where inputs come from and outputs go to: the module, or nothing
  * @page:      shared with the module; the session's own when there is none
+ * @contents:  of files and disks, for the start state
  * @live:      inputs and outputs are real (any thread reads it)
  * @started:   the start state is built
  * @halted:    the last stop was HLT with interrupts on, and no interrupt came yet
@@ -143,6 +153,7 @@ struct vmm {
 	struct vmm_control *control;
 	struct vmm_stream *streams[LOCKSTEP_STREAMS];
 	FILE *pcap;		/* record of the net stream, or NULL */
+	struct vmm_contents contents;
 
 	atomic_bool live;
 	atomic_bool quit;

@@ -26,27 +26,50 @@ MAC = "52:54:00:77:01:50"
 DETECT = {"heartbeat": "100ms", "silence": "1500ms", "confirm": "750ms", "resume": "8s"}
 
 
-class Pair:
-    """Two hosts, their daemons, an arbiter; one guest, given by its kernel arguments and VMM options."""
+# MiB of a host, and of its guest.
+MEMORY = {"small": (1024, 128), "debian": (1280, 256)}
+# A kernel that moves its stack at random reads the TSC at each system call, which is an exit and a record;
+# the others save instructions that are dear here.
+DEBIAN_APPEND = "randomize_kstack_offset=off init_on_alloc=0 psi=0 audit=0 "
 
-    def __init__(self, lab, append, vmm=(), disks=(), detect=None, memory=128):
+
+class Pair:
+    """Two hosts, their daemons, an arbiter; one guest, given by its kernel arguments and VMM options.
+
+    guest: "small", or "debian": a Debian userland on a disk of its own, which each host has as /dev/vda and
+    forgets when it loses power.
+    """
+
+    def __init__(self, lab, append, vmm=(), disks=(), detect=None, memory=None, guest="small"):
         self.lab = lab
         self.uuid = str(uuid.uuid4())
         self.detect = {**DETECT, **(detect or {})}
         self.disks = list(disks)        # local files, copied to both hosts
-        self.options = [("memory", memory), ("tap", "tap0"), ("mac", MAC), ("rng", "yes"),
-                        ("append", "quiet lockstep.ip=%s/24 %s" % (GUEST_IP, append)),
+        self.options = [("memory", memory or MEMORY[guest][1]), ("tap", "tap0"), ("mac", MAC), ("rng", "yes"),
+                        ("append", "quiet %slockstep.ip=%s/24 %s" % (DEBIAN_APPEND if guest == "debian" else "",
+                                                                  GUEST_IP, append)),
                         ("serial", "file:/var/log/lockstep/serial"), *vmm]
+        machine = self._debian() if guest == "debian" else {}
         self.options += [("disk", f"/var/disk{i}.img") for i in range(len(self.disks))]
         self.keys = os.path.join(lab.dir, "keys")
         self._keys()
-        self.hosts = [lab.host(name, lockstep=True, mem=1024, icount="shift=3", files=self._files(name, other))
+        self.hosts = [lab.host(name, lockstep=True, mem=MEMORY[guest][0], icount="shift=3",
+                               drives=machine.get("drives", ()),
+                               files={**machine.get("files", {}), **self._files(name, other)})
                       for name, other in (("a", "b"), ("b", "a"))]
         self.a, self.b = self.hosts
         self.daemons = {}
         self.arbiter = None
 
     # -- configuration ------------------------------------------------------
+
+    def _debian(self):
+        """Options of the hosts of a Debian guest."""
+        images = parts.images("debian")
+        self.debian_keys = os.path.dirname(images["GUEST_DISK"])
+        self.options += [("disk", "/dev/vda")]
+        return {"files": {"guest/initrd": images["GUEST_DISK_INITRD"]},
+                "drives": [f"file={images['GUEST_DISK']},format=raw,snapshot=on,cache=unsafe"]}
 
     def _keys(self):
         subprocess.run([parts.built("lockstepctl"), "keys", "make", self.keys, "lab", "a", "b", ARBITER_NODE],
@@ -165,6 +188,12 @@ timeout = 3s
         for k, v in options.items():
             argv += ["--" + k.replace("_", "-"), str(v)]
         return self.lab.outside([*argv, "--port", str(GUEST_PORT), GUEST_IP], name)
+
+    def debian_client(self, kind):
+        """A client of one of the Debian guest's servers (labkit/clients.py), which is also its name."""
+        return self.lab.outside(
+            ["/usr/bin/python3", os.path.join(parts.LAB, "labkit/clients.py"), kind, GUEST_IP, "--keys", self.debian_keys,
+             "--history", os.path.join(self.lab.dir, kind + ".history")], kind)
 
     def replies(self, name="client"):
         """How many replies a session has had so far."""
