@@ -87,7 +87,7 @@ void mr_journal_close(struct mr_journal *j)
 	free(j);
 }
 
-int mr_journal_add(struct mr_journal *j, const Mr__Record *record)
+void mr_journal_add(struct mr_journal *j, const Mr__Record *record)
 {
 	size_t len = mr__record__get_packed_size(record);
 	size_t need = MR_JOURNAL_HEAD + j->len + 4 + len;
@@ -96,8 +96,10 @@ int mr_journal_add(struct mr_journal *j, const Mr__Record *record)
 
 	if (need > j->room) {
 		frame = realloc(j->frame, need * 2);
-		if (!frame)
-			return -ENOMEM;
+		if (!frame) {
+			j->error = -ENOMEM;
+			return;
+		}
 		j->frame = frame;
 		j->room = need * 2;
 	}
@@ -105,7 +107,6 @@ int mr_journal_add(struct mr_journal *j, const Mr__Record *record)
 	lockstep_write_u32(&w, (uint32_t)len);
 	mr__record__pack(record, j->frame + MR_JOURNAL_HEAD + j->len + 4);
 	j->len += 4 + len;
-	return 0;
 }
 
 int mr_journal_sync(struct mr_journal *j)

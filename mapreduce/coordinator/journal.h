@@ -55,8 +55,8 @@ int mr_journal_open(const char *path, mr_journal_fn *fn, void *arg, char *err, s
 
 void mr_journal_close(struct mr_journal *j);
 
-/* Add a record to the next frame. 0 or -ENOMEM. */
-int mr_journal_add(struct mr_journal *j, const Mr__Record *record);
+/* Add a record to the next frame; if that fails, mr_journal_sync() says so. */
+void mr_journal_add(struct mr_journal *j, const Mr__Record *record);
 
 /* Have all records that were added on disk. After a failure nothing is taken any more. 0 or -errno. */
 int mr_journal_sync(struct mr_journal *j);
