@@ -46,7 +46,8 @@ static struct {
 	unsigned int jobs;
 	struct mr_option options[MAX_OPTIONS];
 	size_t nr_options;
-	const struct mr_bytes *points;
+	struct mr_result *samples;	/* of each map: what the points are made of */
+	struct mr_bytes *points;
 	const char *work_dir;
 	const char *output_dir;
 	struct map *maps;
@@ -197,16 +198,15 @@ static int compare_keys(const void *a, const void *b)
 	return cmp ? cmp : (x->len > y->len) - (x->len < y->len);
 }
 
-/* Keys of one map, which stay to the end of the process. */
 static int sample_map(uint32_t number, struct mr_bytes *keys, size_t *nr)
 {
 	struct mr_attempt attempt = map_attempt(number);
+	struct mr_result *result = &job.samples[number];
 	const struct mr_bytes *some;
-	struct mr_result result;
 	size_t n;
 
-	if (mr_attempt_sample(&attempt, SAMPLE_KEYS / job.nr_maps + 1, &result, &some, &n)) {
-		fprintf(stderr, "mr-bench: %s\n", result.message);
+	if (mr_attempt_sample(&attempt, SAMPLE_KEYS / job.nr_maps + 1, result, &some, &n)) {
+		fprintf(stderr, "mr-bench: %s\n", result->message);
 		return -EIO;
 	}
 	memcpy(keys + *nr, some, n * sizeof(*some));
@@ -217,20 +217,32 @@ static int sample_map(uint32_t number, struct mr_bytes *keys, size_t *nr)
 static int sample(void)
 {
 	struct mr_bytes *keys = calloc(SAMPLE_KEYS + job.nr_maps, sizeof(*keys));
-	struct mr_bytes *points = calloc(job.reduces, sizeof(*points));
 	size_t nr = 0;
 	uint32_t i;
+	int ret = 0;
 
-	if (!keys || !points)
-		return -ENOMEM;
-	for (i = 0; i < job.nr_maps; i++)
-		if (sample_map(i, keys, &nr))
-			return -EIO;
-	qsort(keys, nr, sizeof(*keys), compare_keys);
-	for (i = 1; i < job.reduces; i++)
-		points[i - 1] = nr ? keys[nr * i / job.reduces] : (struct mr_bytes){ "", 0 };
-	job.points = points;
-	return 0;
+	job.samples = calloc(job.nr_maps, sizeof(*job.samples));
+	job.points = calloc(job.reduces, sizeof(*job.points));
+	if (!keys || !job.samples || !job.points)
+		ret = -ENOMEM;
+	for (i = 0; !ret && i < job.nr_maps; i++)
+		ret = sample_map(i, keys, &nr);
+	if (!ret)
+		qsort(keys, nr, sizeof(*keys), compare_keys);
+	for (i = 1; !ret && i < job.reduces; i++)
+		job.points[i - 1] = nr ? keys[nr * i / job.reduces] : (struct mr_bytes){ "", 0 };
+	free(keys);
+	return ret;
+}
+
+static void free_sample(void)
+{
+	uint32_t i;
+
+	for (i = 0; job.samples && i < job.nr_maps; i++)
+		mr_result_exit(&job.samples[i]);
+	free(job.samples);
+	free(job.points);
 }
 
 static bool by_range(void)
@@ -263,6 +275,7 @@ static int run_job(void)
 	for (m = 0; m < job.nr_maps; m++)
 		if (map_path(m)[0])
 			unlink(map_path(m));
+	free_sample();
 	return ret;
 }
 
