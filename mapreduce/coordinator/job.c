@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "coordinator/job_impl.h"
+#include "rpc/failpoint.h"
 
 #define BULK_PRIORITY	2	/* of the loop: after messages */
 
@@ -114,7 +115,8 @@ static int plan_ready(struct mr_job *job)
 	record.maps = job->nr_maps;
 	mr_replay_add(job, MR_RECORD(PLAN, plan, &record));
 	enter(job, MR_PHASE_MAP);
-	return 0;
+	/* Before the first map: what is done under another plan could not be told from it. */
+	return job->journal ? mr_journal_sync(job->journal) : 0;
 }
 
 static int advance_plan(struct mr_job *job)
@@ -233,7 +235,9 @@ static void on_sync(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	mr_failpoint("journal-unsynced");
 	err = job->journal ? mr_journal_sync(job->journal) : 0;
+	mr_failpoint("journal-synced");
 	if (err)
 		mr_job_end(job, MR_JOB_FAILED, "the journal can't be written: %s", strerror(-err));
 	else
