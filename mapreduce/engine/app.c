@@ -11,6 +11,10 @@
 #include <xxhash.h>
 
 #include "engine/attempt.h"
+#include "engine/streaming.h"
+
+/* What need not be loaded. */
+static const struct mr_app *const built_in[] = { &mr_streaming, &mr_streaming_fold };
 
 static int hash_file(const char *path, uint64_t *hash)
 {
@@ -94,11 +98,27 @@ static int open_object(const char *path, void **object, char *error, size_t erro
 	return -ENOEXEC;
 }
 
+static const struct mr_app *find_built_in(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++)
+		if (!strcmp(built_in[i]->name, name))
+			return built_in[i];
+	return NULL;
+}
+
 int mr_app_load(const char *path, char *error, size_t error_len, const struct mr_app **app, uint64_t *hash)
 {
 	void *object = NULL;
 	int ret;
 
+	*app = find_built_in(path);
+	if (*app) {
+		if (hash)
+			*hash = XXH3_64bits(path, strlen(path));
+		return 0;
+	}
 	ret = open_object(path, &object, error, error_len);
 	if (ret)
 		return ret;
