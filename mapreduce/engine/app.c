@@ -13,9 +13,6 @@
 #include "engine/attempt.h"
 #include "engine/streaming.h"
 
-/* What need not be loaded. */
-static const struct mr_app *const built_in[] = { &mr_streaming, &mr_streaming_fold };
-
 static int hash_file(const char *path, uint64_t *hash)
 {
 	char buf[16384];
@@ -66,7 +63,7 @@ static int check_app(const char *path, const struct mr_app *app, char *error, si
 
 	if (app->abi != MR_ABI_VERSION || app->size != sizeof(*app)) {
 		snprintf(error, error_len,
-			 "%s was built for ABI %u (struct mr_app of %u bytes), this program has %u (%zu): build it again with this version's lockstep/mapreduce.h",
+			 "%s was built for ABI %u (struct mr_app of %u bytes), this program has %d (%zu): build it again with this version's lockstep/mapreduce.h",
 			 path, app->abi, app->size, MR_ABI_VERSION, sizeof(*app));
 		return -EPROTO;
 	}
@@ -98,13 +95,14 @@ static int open_object(const char *path, void **object, char *error, size_t erro
 	return -ENOEXEC;
 }
 
-static const struct mr_app *find_built_in(const char *name)
+static const struct mr_app *find_builtin(const char *name)
 {
+	static const struct mr_app *const builtins[] = { &mr_streaming, &mr_streaming_fold };
 	size_t i;
 
-	for (i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++)
-		if (!strcmp(built_in[i]->name, name))
-			return built_in[i];
+	for (i = 0; i < sizeof(builtins) / sizeof(*builtins); i++)
+		if (strcmp(builtins[i]->name, name) == 0)
+			return builtins[i];
 	return NULL;
 }
 
@@ -113,7 +111,7 @@ int mr_app_load(const char *path, char *error, size_t error_len, const struct mr
 	void *object = NULL;
 	int ret;
 
-	*app = find_built_in(path);
+	*app = find_builtin(path);
 	if (*app) {
 		if (hash)
 			*hash = XXH3_64bits(path, strlen(path));
