@@ -465,7 +465,7 @@ out:
 	mr_result_exit(&t->result);
 }
 
-void mr_task_run(struct mr_work *w, struct mr_job_info *info, const Mr__Grant *grant)
+void mr_work_task(struct mr_work *w, struct mr_job_info *info, const Mr__Grant *grant)
 {
 	struct task t = { .work = w, .info = info, .grant = grant, .id = *grant->id };
 

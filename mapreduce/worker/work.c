@@ -52,7 +52,7 @@ int mr_work_run(const struct mr_work_config *config, char *err, size_t errlen)
 	if (ret)
 		return ret;
 	while ((msg = await_grant(&w, &info))) {
-		mr_task_run(&w, info, msg->grant);
+		mr_work_task(&w, info, msg->grant);
 		mr_rpc_free(msg);
 	}
 	mr_link_stop(&w);

@@ -95,7 +95,7 @@ int mr_job_info_points(struct mr_job_info *info, const Mr__Points *points);
 void mr_job_info_destroy(struct mr_job_info *info);
 
 /* task.c: one grant, on the task thread */
-void mr_task_run(struct mr_work *w, struct mr_job_info *info, const Mr__Grant *grant);
+void mr_work_task(struct mr_work *w, struct mr_job_info *info, const Mr__Grant *grant);
 
 /* gasp.c */
 int mr_gasp_init(struct mr_work *w);
