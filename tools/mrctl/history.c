@@ -18,7 +18,6 @@
 #include "mrctl.h"
 #include "progress.h"
 #include "run.h"
-#include "worker/folder.h"
 
 /* --json, --help and at most one job. 0, 1: help, or -EINVAL, told. */
 static int options_take(int argc, char **argv, const char *help, bool *json, unsigned int *number)
@@ -174,7 +173,7 @@ static void leftovers_remove(struct json_object *begun)
 	const char *path = mrctl_text(begun, "temporary"), *name = strrchr(path, '/');
 
 	if (name && !strncmp(name, "/mrctl-", 7))
-		mr_folder_remove(path);
+		mrctl_tree_remove(path);
 }
 
 static int resume(unsigned int number, struct json_object *begun, bool json)

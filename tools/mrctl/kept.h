@@ -40,4 +40,7 @@ void mrctl_kept_done(unsigned int number);
 /* Numbers of all, ascending; malloc'ed. Returns how many, or -errno. */
 int mrctl_kept_list(unsigned int **numbers);
 
+/* Remove a folder with all that is in it. */
+void mrctl_tree_remove(const char *path);
+
 #endif

@@ -23,7 +23,6 @@
 #include "progress.h"
 #include "spec.h"
 #include "transport/transport.h"
-#include "worker/folder.h"
 
 #define DISMISS_MS	2000	/* for workers to end by themselves */
 #define FAILURES_SHOWN	10
@@ -154,7 +153,7 @@ static int app_check(const char *app)
 
 static int transport_make(struct running *r)
 {
-	struct lockstep_transport_config config = { .cluster = "local", .node = "local" };
+	struct lockstep_transport_config config = { .cluster = MRCTL_CLUSTER, .node = MRCTL_NODE };
 	char err[ERROR_MAX] = "";
 	int ret;
 
@@ -224,15 +223,6 @@ static int crew_make(struct running *r, const char *output)
 	if (ret)
 		mrctl_fail(0, "workers can't be started: %s", strerror(-ret));
 	return ret;
-}
-
-/* Whoever was killed has left its folder, with what it had not published. */
-static void leftovers_remove(struct running *r, const char *output)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%s/.mr-%s", output, mr_job_id(r->job)) < PATH_MAX)
-		mr_folder_remove(path);
 }
 
 static int exit_of(const struct mr_job *job)
@@ -308,7 +298,6 @@ int mrctl_local_run(const struct mrctl_local *local, struct json_object **status
 		mrctl_crew_destroy(r.crew);
 		r.crew = NULL;
 		mrctl_progress_end(&r.progress, *status);
-		leftovers_remove(&r, output);
 		code = exit_of(r.job);
 	}
 	running_exit(&r);

@@ -8,6 +8,10 @@
 struct json_object;
 struct mrctl_spec;
 
+/* What coordinator and workers call themselves. */
+#define MRCTL_CLUSTER	"mapreduce"
+#define MRCTL_NODE	"local"
+
 /**
  * struct mrctl_local - how to run it
  * @spec: job; @spec->reduces and @spec->memory are settled

@@ -20,7 +20,6 @@
 #include "local.h"
 #include "mrctl.h"
 #include "spec.h"
-#include "worker/folder.h"
 
 #define WORKERS_MAX	1024
 
@@ -246,7 +245,7 @@ int mrctl_run_line(struct mrctl_run *run, int argc, char **argv)
 	if (temporary_make(run))
 		return MRCTL_FAILED;
 	code = run_here(run, argc, argv);
-	mr_folder_remove(run->temporary);
+	mrctl_tree_remove(run->temporary);
 	return code;
 }
 
