@@ -80,7 +80,7 @@ int mrctl_kept_list(unsigned int **numbers)
 	return n;
 }
 
-static void remove_job(unsigned int number)
+void mrctl_kept_remove(unsigned int number)
 {
 	static const char *const files[] = { "job.json", "journal", "status.json", "" };
 	char path[MRCTL_PATH_MAX];
@@ -106,7 +106,7 @@ int mrctl_kept_create(unsigned int *number)
 	if (n < 0)
 		return n;
 	for (i = 0; i + MRCTL_KEPT_MAX <= n; i++)
-		remove_job(all[i]);
+		mrctl_kept_remove(all[i]);
 	*number = n ? all[n - 1] : 0;
 	free(all);
 	do {

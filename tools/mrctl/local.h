@@ -32,6 +32,9 @@ struct mrctl_local {
 	bool quiet;
 };
 
+/* Can the application be loaded? MRCTL_OK, or an exit status, told. */
+int mrctl_local_check(const char *app);
+
 /**
  * mrctl_local_run() - run it to its end
  * @local: how

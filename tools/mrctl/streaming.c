@@ -69,11 +69,13 @@ static void help(void)
  * @args: its arguments
  * @inputs: what comes behind them
  * @reduces: how many were asked for; NULL: not said
+ * @map_only: none at all, whatever was asked for
  */
 struct line {
 	struct mrctl_list args;
 	struct mrctl_list inputs;
 	const char *reduces;
+	bool map_only;
 };
 
 static int add(struct line *line, const char *option, const char *value)
@@ -154,7 +156,7 @@ static int take(struct line *line, int c, const char *arg)
 	case WORD_MAPPER: return is_class(arg, "IdentityMapper") ? 0 : add(line, "--mapper", arg);
 	case WORD_REDUCER:
 		if (!strcmp(arg, "NONE")) {
-			line->reduces = "0";
+			line->map_only = true;
 			return 0;
 		}
 		return is_class(arg, "IdentityReducer") ? 0 : add(line, "--reducer", arg);
@@ -186,7 +188,7 @@ static int take(struct line *line, int c, const char *arg)
 static int line_finish(struct line *line)
 {
 	size_t i;
-	int ret = add(line, "--reduces", line->reduces ? line->reduces : "1");
+	int ret = add(line, "--reduces", line->map_only ? "0" : line->reduces ? line->reduces : "1");
 
 	if (!ret)
 		ret = add(line, "--", NULL);
