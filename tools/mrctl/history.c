@@ -219,15 +219,14 @@ static int command_resume(int argc, char **argv)
 	if (!number)
 		return mrctl_fail(MRCTL_USAGE, "resume which job? mrctl history lists them");
 	begun = mrctl_kept_read(number, "job.json");
-	if (!begun) {
+	if (!begun)
 		ret = mrctl_fail(MRCTL_FAILED, "no job %u; mrctl history lists them", number);
-	} else if (!strcmp(state_of(begun, NULL), "running")) {
+	else if (!strcmp(state_of(begun, NULL), "running"))
 		ret = mrctl_fail(MRCTL_FAILED, "job %u is running", number);
-	} else if (!mrctl_kept_path(number, "journal", path) || access(path, R_OK)) {
+	else if (!mrctl_kept_path(number, "journal", path) || access(path, R_OK))
 		ret = mrctl_fail(MRCTL_FAILED, "job %u has succeeded, or left no journal", number);
-	} else {
+	else
 		ret = resume(number, begun, json);
-	}
 	json_object_put(begun);
 	return ret;
 }
