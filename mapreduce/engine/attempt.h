@@ -190,6 +190,19 @@ struct mr_result {
  */
 int mr_attempt_run(const struct mr_attempt *attempt, struct mr_result *result);
 
+/**
+ * mr_attempt_sample() - some of the keys that a map would emit
+ * @attempt: the map; @attempt->reduces and @attempt->range_points do not matter
+ * @max: how many keys at most; they are taken from all over the split
+ * @result: receives errors as from mr_attempt_run(); owns the keys
+ * @keys: receives the keys, in no order
+ * @nr: receives how many
+ *
+ * Return: @result->error.
+ */
+int mr_attempt_sample(const struct mr_attempt *attempt, uint32_t max, struct mr_result *result,
+		      const struct mr_bytes **keys, size_t *nr);
+
 /* Free what a result holds; the files stay. */
 void mr_result_exit(struct mr_result *result);
 
