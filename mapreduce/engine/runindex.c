@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,11 @@
 #include "engine/attempt.h"
 
 #define SUM_AT	(MR_RUNINDEX_ENTRY - 8)
+
+void mr_run_name(uint32_t map, uint32_t attempt, uint64_t epoch, char *name)
+{
+	snprintf(name, MR_RUN_NAME_MAX, "run-%u-%u-%llu", map, attempt, (unsigned long long)epoch);
+}
 
 static void entry_encode(const struct mr_region *region, uint32_t reduce, uint8_t *out)
 {

@@ -14,6 +14,18 @@
 struct mr_region;
 
 #define MR_RUNINDEX_ENTRY	48	/* bytes of an entry */
+#define MR_RUN_NAME_MAX		64	/* bytes of a run file's name, with the zero */
+
+/**
+ * mr_run_name() - name of a map's run file in its work_dir
+ * @map: number of the map
+ * @attempt: which attempt of it
+ * @epoch: that attempt's
+ * @name: receives the name, MR_RUN_NAME_MAX bytes
+ *
+ * So that who asks for it from another node names an attempt, and never a path.
+ */
+void mr_run_name(uint32_t map, uint32_t attempt, uint64_t epoch, char *name);
 
 /**
  * mr_runindex_append() - add the index to a run file
