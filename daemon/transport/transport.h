@@ -502,7 +502,10 @@ int lockstep_stream_create(struct lockstep_peer *peer, uint32_t kind, const void
 			   size_t len, const struct lockstep_stream_ops *ops, void *user,
 			   struct lockstep_stream **out);
 
-/** lockstep_stream_set_ops() - take a stream the peer opened; in stream_open only */
+/**
+ * lockstep_stream_set_ops() - take a stream the peer opened, in stream_open; later,
+ * change who gets its upcalls
+ */
 void lockstep_stream_set_ops(struct lockstep_stream *stream,
 			     const struct lockstep_stream_ops *ops, void *user);
 

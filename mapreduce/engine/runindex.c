@@ -71,7 +71,7 @@ int mr_runindex_read(const char *path, uint64_t offset, uint32_t map, uint32_t r
 	ssize_t n;
 	int fd;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	n = pread(fd, entry, sizeof(entry), (off_t)(offset + (uint64_t)reduce * MR_RUNINDEX_ENTRY));
