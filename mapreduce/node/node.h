@@ -42,6 +42,7 @@
 struct event;
 struct event_base;
 struct json_object;
+struct mr_client_conn;
 struct mr_fetcher;
 struct mr_home;
 struct mr_intake;
@@ -91,6 +92,7 @@ struct mr_peer {
  * @shares: jobs that run here
  * @relays: workers' connections to coordinators elsewhere
  * @intakes: workers' connections for regions
+ * @clients: mrctl's connections
  * @tick: timer
  * @announce_ns: when jobs were last announced; 0: at once
  * @next_number: of the next job
@@ -109,6 +111,7 @@ struct mr_node {
 	TAILQ_HEAD(, mr_share) shares;
 	TAILQ_HEAD(, mr_relay) relays;
 	TAILQ_HEAD(, mr_intake) intakes;
+	TAILQ_HEAD(, mr_client_conn) clients;
 	struct event *tick;
 	struct event *chld;
 	struct event *term;
@@ -189,5 +192,6 @@ int mr_intake_serve(struct mr_node *node);
 void mr_intakes_destroy(struct mr_node *node);
 
 int mr_control_serve(struct mr_node *node);
+void mr_control_destroy(struct mr_node *node);
 
 #endif

@@ -236,14 +236,12 @@ static const struct lockstep_service_ops near_ops = {
 
 int mr_relay_serve(struct mr_node *node)
 {
-	char service[LOCKSTEP_SERVICE_NAME_MAX + 1];
+	char service[sizeof(MR_RELAY_PREFIX) + LOCKSTEP_NODE_NAME_MAX];
 	struct mr_peer *p;
 	int ret = 0;
 
 	TAILQ_FOREACH(p, &node->peers, entry) {
-		if (snprintf(service, sizeof(service), MR_RELAY_PREFIX "%s", p->name) >=
-		    (int)sizeof(service))
-			return -ENAMETOOLONG;
+		snprintf(service, sizeof(service), MR_RELAY_PREFIX "%s", p->name);
 		ret = lockstep_transport_serve(node->transport, service, &near_ops, p);
 		if (ret)
 			break;

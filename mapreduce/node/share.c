@@ -190,7 +190,7 @@ static void share_end(struct mr_share *s)
 
 static pid_t worker_start(struct mr_share *s, unsigned int slot)
 {
-	char program[LOCKSTEPD_PATH_MAX + 16], socket[PATH_MAX], via[LOCKSTEP_SERVICE_NAME_MAX + 1];
+	char program[LOCKSTEPD_PATH_MAX + 16], socket[PATH_MAX], via[sizeof(MR_RELAY_PREFIX) + LOCKSTEP_NODE_NAME_MAX];
 	char log[PATH_MAX + 32], files[PATH_MAX + 16], app[PATH_MAX + 300];
 	const struct lockstepd_mr_config *cfg = &s->node->cfg.mr;
 	const char *name = mr_json_str(s->spec, "app", "");
