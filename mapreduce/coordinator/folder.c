@@ -121,3 +121,14 @@ void mr_folder_left(struct mr_worker *w)
 		}
 	}
 }
+
+bool mr_job_folders_checked(const struct mr_job *job)
+{
+	uint32_t i;
+
+	for (i = 0; i < job->nr_folders; i++) {
+		if (job->folders[i].checked)
+			return true;
+	}
+	return false;
+}

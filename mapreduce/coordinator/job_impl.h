@@ -308,5 +308,6 @@ void mr_folder_ready(struct mr_worker *w);
 void mr_folder_checked(struct mr_worker *w);
 void mr_folder_failed(struct mr_worker *w, const Mr__Failed *m);
 void mr_folder_left(struct mr_worker *w);
+bool mr_job_folders_checked(const struct mr_job *job);	/* any */
 
 #endif

@@ -12,7 +12,15 @@
 #include "engine/output.h"
 #include "engine/progress.h"
 #include "engine/reduce.h"
+#include "engine/sample.h"
 #include "engine/task.h"
+
+static int run_records(struct mr_task *task)
+{
+	if (task->sample)
+		return mr_sample_run(task);
+	return task->attempt->map ? mr_map_run(task) : mr_reduce_run(task);
+}
 
 /* The user's init, the records or keys, the user's exit. */
 static int run_user(struct mr_task *task)
@@ -26,7 +34,7 @@ static int run_user(struct mr_task *task)
 		mr_progress_user(false);
 	}
 	if (!ret)
-		ret = task->attempt->map ? mr_map_run(task) : mr_reduce_run(task);
+		ret = run_records(task);
 	if (!ret && app->exit) {
 		mr_progress_user(true);
 		ret = mr_task_user(task, "exit", app->exit(task));
@@ -135,8 +143,36 @@ int mr_attempt_run(const struct mr_attempt *attempt, struct mr_result *result)
 	return result->error;
 }
 
+int mr_attempt_sample(const struct mr_attempt *attempt, uint32_t max, struct mr_result *result,
+		      const struct mr_bytes **keys, size_t *nr)
+{
+	struct mr_sample sample = { .max = max, .random = attempt->number };
+	struct mr_task task;
+
+	memset(result, 0, sizeof(*result));
+	mr_progress_begin(total_bytes(attempt));
+	mr_task_init(&task, attempt, result);
+	task.sample = &sample;
+	sample.keys = calloc((size_t)max + 1, sizeof(*sample.keys));
+	if (sample.keys)
+		run_user(&task);
+	else
+		mr_task_fail(&task, MR_BLAME_SYSTEM, -ENOMEM, "no memory for a sample of %u keys", max);
+	mr_task_exit(&task);
+	result->keys = sample.keys;
+	result->nr_keys = sample.nr;
+	*keys = result->keys;
+	*nr = result->nr_keys;
+	return result->error;
+}
+
 void mr_result_exit(struct mr_result *result)
 {
+	size_t i;
+
+	for (i = 0; i < result->nr_keys; i++)
+		free((void *)result->keys[i].data);
+	free(result->keys);
 	free(result->path);
 	free(result->regions);
 	free(result->counters);

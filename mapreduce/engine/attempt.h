@@ -36,6 +36,7 @@
 #define MR_MEMORY_DEF		(256ull << 20)
 #define MR_REDUCES_MAX		100000u
 #define MR_ERROR_MAX		512
+#define MR_SAMPLE_KEY_MAX	4096u
 
 /**
  * struct mr_region - one partition's pairs of one map, sorted
@@ -152,6 +153,8 @@ enum mr_blame {
  * @inode: output: of the temporary file
  * @size: output: its length
  * @checksum: output: XXH3-64 of its content
+ * @keys: sample: the keys
+ * @nr_keys: how many
  * @counters: the attempt's
  * @nr_counters: how many
  * @skipped: records skipped
@@ -172,6 +175,8 @@ struct mr_result {
 	uint64_t inode;
 	uint64_t size;
 	uint64_t checksum;
+	struct mr_bytes *keys;
+	size_t nr_keys;
 	struct mr_counter *counters;
 	size_t nr_counters;
 	uint64_t skipped;
@@ -193,10 +198,13 @@ int mr_attempt_run(const struct mr_attempt *attempt, struct mr_result *result);
 /**
  * mr_attempt_sample() - some of the keys that a map would emit
  * @attempt: the map; @attempt->reduces and @attempt->range_points do not matter
- * @max: how many keys at most; they are taken from all over the split
+ * @max: how many keys at most; they are taken from all over the split, those longer
+ *	than MR_SAMPLE_KEY_MAX left out
  * @result: receives errors as from mr_attempt_run(); owns the keys
  * @keys: receives the keys, in no order
  * @nr: receives how many
+ *
+ * It makes no files.
  *
  * Return: @result->error.
  */
@@ -248,11 +256,12 @@ int mr_output_publish(const char *dir, const char *temporary, const char *name, 
 
 /**
  * mr_app_load() - load an application
- * @path: shared object, or "streaming"
+ * @path: shared object, or the name of an application that every worker has:
+ *	"streaming", "streaming-fold" (engine/streaming.h)
  * @error: receives cause and remedy
  * @error_len: size of @error
  * @app: receives the application, which stays loaded to the end of the process
- * @hash: receives XXH3-64 of the file; may be NULL
+ * @hash: receives XXH3-64 of the file, of the name of a built-in one; may be NULL
  *
  * Return: 0; -ENOENT; -ENOEXEC (no shared object, symbol missing); -EPROTO (other
  * ABI, or an impossible combination of callbacks); or another -errno.

@@ -112,7 +112,7 @@ static int advance(struct mr_merge *m, uint32_t i)
 /* The first match of all: @tree has the losers, [0] the winner. */
 static int begin(struct mr_merge *m)
 {
-	uint32_t winner[2 * MR_MERGE_MAX], n = (uint32_t)m->nr, i;
+	uint32_t winner[2 * MR_MERGE_MAX] = { 0 }, n = (uint32_t)m->nr, i;
 	bool left;
 
 	for (i = 0; i < n; i++) {

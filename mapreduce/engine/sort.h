@@ -56,11 +56,10 @@ static inline uint64_t mr_key_prefix(const char *key, size_t len, size_t depth)
 {
 	uint64_t prefix = 0;
 
-	if (len >= depth + 8) {
+	if (len >= depth + 8)
 		memcpy(&prefix, key + depth, 8);
-	} else if (len > depth) {
+	else if (len > depth)
 		memcpy(&prefix, key + depth, len - depth);
-	}
 	return be64toh(prefix);
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/collect.h"
 #include "engine/progress.h"
+#include "engine/sample.h"
 
 void mr_task_init(struct mr_task *task, const struct mr_attempt *attempt, struct mr_result *result)
 {
@@ -113,6 +114,13 @@ static int emit_output(struct mr_task *task, struct mr_bytes key, struct mr_byte
 	return ret ? mr_task_fail(task, MR_BLAME_SYSTEM, ret, "writer %s: %s", task->writer->name, strerror(-ret)) : 0;
 }
 
+static int emit_sample(struct mr_task *task, struct mr_bytes key)
+{
+	int ret = mr_sample_add(task->sample, key);
+
+	return ret ? mr_task_fail(task, MR_BLAME_SYSTEM, ret, "no memory for a sample") : 0;
+}
+
 int mr_emit(struct mr_task *task, const void *key, size_t key_len, const void *value, size_t value_len)
 {
 	const struct mr_bytes k = { key, key_len }, v = { value, value_len };
@@ -126,6 +134,8 @@ int mr_emit(struct mr_task *task, const void *key, size_t key_len, const void *v
 	task->out_records++;
 	if (task->collect)
 		return mr_collect_add(task->collect, k, v);
+	if (task->sample)
+		return emit_sample(task, k);
 	return emit_output(task, k, v);
 }
 

@@ -7,6 +7,7 @@
 #include "engine/counters.h"
 
 struct mr_collect;
+struct mr_sample;
 struct mr_output;
 
 /**
@@ -15,6 +16,7 @@ struct mr_output;
  * @app: attempt->app
  * @result: where an error goes
  * @writer: the application's, or the default one
+ * @sample: takes keys that a map emits, and no pairs are made; or NULL
  * @collect: takes what a map emits; NULL when pairs go to @output
  * @output: takes what a reduce, or a map without reduces, emits
  * @writer_state: the writer's own, of @output
@@ -33,6 +35,7 @@ struct mr_task {
 	const struct mr_app *app;
 	struct mr_result *result;
 	const struct mr_writer *writer;
+	struct mr_sample *sample;
 	struct mr_collect *collect;
 	struct mr_output *output;
 	void *writer_state;
