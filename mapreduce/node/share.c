@@ -208,8 +208,8 @@ static pid_t worker_start(struct mr_share *s, unsigned int slot)
 	snprintf(socket, sizeof(socket), "%s/" MR_NODE_SOCKET, cfg->run);
 	snprintf(via, sizeof(via), MR_RELAY_PREFIX "%s", s->home->name);
 	snprintf(files, sizeof(files), "%s/files", s->dir);
-	snprintf(app, sizeof(app), "%s%s%s", strcmp(name, MR_STREAMING) ? files : "",
-		 strcmp(name, MR_STREAMING) ? "/" : "", name);
+	snprintf(app, sizeof(app), "%s%s%s", mr_spec_has_file(s->spec, name) ? files : "",
+		 mr_spec_has_file(s->spec, name) ? "/" : "", name);
 	snprintf(log, sizeof(log), "%s/log-%u", s->dir, slot);
 	/* what can't be made here is the worker's to report */
 	lockstep_file_mkdir(mr_json_str(s->spec, "output", ""), 0755);

@@ -116,7 +116,7 @@ static bool file_valid(struct json_object *file)
 	       !mr_content_parse(mr_json_str(file, "sha256", NULL), content);
 }
 
-static bool has_file(struct json_object *spec, const char *name)
+bool mr_spec_has_file(struct json_object *spec, const char *name)
 {
 	size_t i;
 
@@ -137,7 +137,7 @@ static const char *share_fault(struct json_object *o)
 	for (i = 0; i < n; i++)
 		if (!file_valid(mr_json_at(o, "files", i)))
 			return "a file has no proper name, size or hash, or is larger than 1 GiB";
-	if (strcmp(app, MR_STREAMING) && !has_file(o, app))
+	if (strncmp(app, MR_STREAMING, strlen(MR_STREAMING)) && !mr_spec_has_file(o, app))
 		return "the application is not among the files";
 	if (*output != '/' || strlen(output) >= 4000)
 		return "the output is no absolute path";

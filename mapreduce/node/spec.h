@@ -4,7 +4,7 @@
  * of it, its *share*, is announced to all nodes.
  *
  *	name		for people
- *	app		"streaming", or the name of the file that is the application
+ *	app		a built-in application ("streaming..."), or the name of one of the files
  *	files[]		{name, size, sha256 (hex), executable}: in every worker's folder
  *	inputs[]	"/path" or "node:/path"
  *	output		folder on whichever node writes an output, absolute
@@ -60,6 +60,9 @@ void mr_spec_config_exit(struct mr_job_config *config);
  * Return: a new object {job, id, app, files, output, workers} or NULL.
  */
 struct json_object *mr_spec_share(struct json_object *spec, const char *job, const char *id);
+
+/* Is a file of that name among those of a spec or share? */
+bool mr_spec_has_file(struct json_object *spec, const char *name);
 
 /* Is a share, that another node announced, one that may be acted upon? */
 bool mr_share_check(struct json_object *share);

@@ -44,7 +44,7 @@ struct asking {
 };
 
 /* 0: sent; 1: sent, and wait; -errno: not sent */
-static int send(struct asking *a, uint32_t kind, const void *data, size_t len)
+static int tell(struct asking *a, uint32_t kind, const void *data, size_t len)
 {
 	const struct lockstep_msg msg = { .kind = kind };
 	const struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
@@ -83,7 +83,7 @@ static int file_piece(struct asking *a)
 		a->path++;
 		return 0;
 	}
-	ret = send(a, MR_CONTROL_DATA, piece, (size_t)n);
+	ret = tell(a, MR_CONTROL_DATA, piece, (size_t)n);
 	if (ret < 0)
 		give_up(a, ret, path);
 	return ret;
@@ -101,7 +101,7 @@ static void upload(struct lockstep_conn *conn)
 	while (left && !ret) {
 		size_t n = left < MR_CONTROL_PIECE ? left : MR_CONTROL_PIECE;
 
-		ret = send(a, MR_CONTROL_DATA, a->upload->spec + a->sent, n);
+		ret = tell(a, MR_CONTROL_DATA, a->upload->spec + a->sent, n);
 		if (ret < 0) {
 			give_up(a, ret, "the job's description");
 			return;
@@ -117,7 +117,7 @@ static void on_up(struct lockstep_conn *conn)
 {
 	struct asking *a = lockstep_conn_user(conn);
 
-	if (send(a, MR_CONTROL_REQUEST, a->request, strlen(a->request)) < 0)
+	if (tell(a, MR_CONTROL_REQUEST, a->request, strlen(a->request)) < 0)
 		give_up(a, -EMSGSIZE, "the request");
 	else
 		upload(conn);

@@ -227,6 +227,29 @@ static int cmd_status(int argc, char **argv)
 	return MRCTL_OK;
 }
 
+static int cmd_nodes(int argc, char **argv)
+{
+	struct json_object *answer, *nodes;
+	struct options opt;
+	size_t i;
+	int ret = parse(argc, argv, false, &opt);
+
+	if (ret)
+		return ret - 1;
+	ret = mrctl_ask(opt.socket, request_new("nodes", NULL, NULL), NULL, &answer);
+	if (ret)
+		return ret;
+	nodes = get(answer, "nodes");
+	if (opt.json)
+		lockstep_json_print(nodes);
+	for (i = 0; i < len(nodes) && !opt.json; i++)
+		printf("%-20s %s\n", str(json_object_array_get_idx(nodes, i), "node"),
+		       json_object_get_boolean(get(json_object_array_get_idx(nodes, i), "up")) ?
+		       "connected" : "not connected");
+	json_object_put(answer);
+	return MRCTL_OK;
+}
+
 static int jobs_of_node(const char *socket, const char *node, struct json_object *all)
 {
 	struct json_object *answer, *jobs;
@@ -395,6 +418,14 @@ static int cmd_logs(int argc, char **argv)
 	return MRCTL_OK;
 }
 
+static void print_counters(struct json_object *counters)
+{
+	json_object_object_foreach(counters, group, names) {
+		json_object_object_foreach(names, name, value)
+			printf("%s\t%s\t%" PRIi64 "\n", group, name, json_object_get_int64(value));
+	}
+}
+
 static int cmd_counters(int argc, char **argv)
 {
 	struct json_object *status, *counters;
@@ -410,10 +441,7 @@ static int cmd_counters(int argc, char **argv)
 	if (opt.json)
 		lockstep_json_print(counters);
 	else if (counters)
-		json_object_object_foreach(counters, group, names)
-			json_object_object_foreach(names, name, value)
-				printf("%s\t%s\t%" PRIi64 "\n", group, name,
-				       json_object_get_int64(value));
+		print_counters(counters);
 	json_object_put(status);
 	return MRCTL_OK;
 }
@@ -453,5 +481,6 @@ const struct mrctl_command mrctl_cluster_commands[] = {
 	{ "counters", cmd_counters, "JOB", "its counters" },
 	{ "events", cmd_events, "JOB", "what happened in it" },
 	{ "history", cmd_history, "", "jobs that are over" },
+	{ "nodes", cmd_nodes, "", "nodes of the cluster" },
 	{ NULL },
 };

@@ -36,10 +36,10 @@ static const char help[] =
 	"      --json             print JSON\n";
 
 /**
- * struct submit - a submission
+ * struct submission - a submission
  * @files: what is sent: paths
  */
-struct submit {
+struct submission {
 	struct mrctl_spec spec;
 	struct mrctl_list files;
 	const char *socket;
@@ -74,7 +74,7 @@ static int file_hash(const char *path, char *hex)
 	return ret;
 }
 
-static int file_add(struct submit *s, struct json_object *files, const char *path)
+static int file_add(struct submission *s, struct json_object *files, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char hex[2 * EVP_MAX_MD_SIZE + 1];
@@ -120,7 +120,7 @@ static void add_path(struct json_object *o, const char *key, const char *path)
 	free(full);
 }
 
-static void add_numbers(struct json_object *o, const struct submit *s)
+static void add_numbers(struct json_object *o, const struct submission *s)
 {
 	static const char *const codecs[] = { "none", "lz4", "zstd" };
 	const struct mrctl_spec *spec = &s->spec;
@@ -142,7 +142,7 @@ static void add_numbers(struct json_object *o, const struct submit *s)
 }
 
 /* What is submitted, as mapreduce/node/spec.h has it; NULL: told. */
-static struct json_object *spec_new(struct submit *s)
+static struct json_object *spec_new(struct submission *s)
 {
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array();
 	struct json_object *inputs = json_object_new_array(), *options = json_object_new_object();
@@ -172,7 +172,7 @@ static struct json_object *spec_new(struct submit *s)
 	return o;
 }
 
-static int send(struct submit *s)
+static int submit(struct submission *s)
 {
 	struct json_object *request = json_object_new_object(), *answer, *spec, *job;
 	struct mrctl_upload upload = { 0 };
@@ -205,7 +205,7 @@ static int send(struct submit *s)
 	return ret;
 }
 
-static int take(struct submit *s, int c)
+static int take(struct submission *s, int c)
 {
 	char *end;
 
@@ -244,7 +244,7 @@ static int cmd_submit(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct submit s = { .socket = mrctl_socket() };
+	struct submission s = { .socket = mrctl_socket() };
 	int c, ret = MRCTL_USAGE;
 
 	mrctl_spec_init(&s.spec);
@@ -262,7 +262,7 @@ static int cmd_submit(int argc, char **argv)
 	if (!s.spec.output)
 		mrctl_fail(0, "--output is missing: outputs stay on the nodes, in a folder of that name");
 	else if (!mrctl_spec_finish(&s.spec, argc - optind, argv + optind))
-		ret = send(&s);
+		ret = submit(&s);
 out_exit:
 	mrctl_list_exit(&s.files);
 	mrctl_spec_exit(&s.spec);
