@@ -21,8 +21,8 @@
  * reported, and so is an outbound one that reaches another node than the one
  * dialled. Certificates do not expire by the wall clock: no decision here hangs
  * on it. A node is shut out by removing it from its peers' configuration.
- * Unix-domain sockets, for services only, carry no TLS; they take connections
- * from the same user or root.
+ * Unix-domain sockets, for services only, carry no TLS and no cluster's name; they
+ * take connections from the same user or root.
  *
  * Who dials
  * ---------

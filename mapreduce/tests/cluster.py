@@ -123,8 +123,11 @@ programs = {BUILD}
         net._ip("link", "set", f"p-{self.name}", "up", ns=self.cluster.net.ns)
 
     def log(self):
-        with open(os.path.join(self.dir, "log"), errors="replace") as f:
-            return f.read()
+        try:
+            with open(os.path.join(self.dir, "log"), errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
 
     def mrctl(self, *args, check=True, timeout=120):
         p = subprocess.run([MRCTL] + list(args), capture_output=True, text=True, timeout=timeout,
@@ -157,6 +160,7 @@ class Cluster:
                 node.start()
             self.wait_up()
         except BaseException:
+            sys.stderr.write(self.logs())
             self.close()
             raise
 
