@@ -19,6 +19,7 @@
 #include "engine/attempt.h"
 
 #define MAX_OPTIONS	32
+#define SAMPLE_KEYS	4096	/* of all maps together */
 
 struct map {
 	const char *path;
@@ -45,7 +46,8 @@ static struct {
 	unsigned int jobs;
 	struct mr_option options[MAX_OPTIONS];
 	size_t nr_options;
-	const struct mr_bytes *points;
+	struct mr_result *samples;	/* of each map: what the points are made of */
+	struct mr_bytes *points;
 	const char *work_dir;
 	const char *output_dir;
 	struct map *maps;
@@ -103,16 +105,23 @@ static int publish(const struct mr_result *result, const char *format, uint32_t 
 	return ret;
 }
 
-static int run_map(uint32_t number)
+static struct mr_attempt map_attempt(uint32_t number)
 {
 	struct mr_attempt attempt = attempt_of(true, number);
-	struct mr_result result;
-	int ret;
 
 	attempt.path = job.maps[number].path;
 	attempt.offset = job.maps[number].offset;
 	attempt.len = job.maps[number].len;
 	attempt.size = job.maps[number].size;
+	return attempt;
+}
+
+static int run_map(uint32_t number)
+{
+	struct mr_attempt attempt = map_attempt(number);
+	struct mr_result result;
+	int ret;
+
 	ret = mr_attempt_run(&attempt, &result);
 	if (ret) {
 		fprintf(stderr, "mr-bench: %s\n", result.message);
@@ -179,6 +188,73 @@ static int run_phase(uint32_t count, int (*run)(uint32_t number))
 	return ret;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	const struct mr_bytes *x = a, *y = b;
+	int cmp = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
+
+	if (job.app->compare)
+		return job.app->compare(*x, *y);
+	return cmp ? cmp : (x->len > y->len) - (x->len < y->len);
+}
+
+static int sample_map(uint32_t number, struct mr_bytes *keys, size_t *nr)
+{
+	struct mr_attempt attempt = map_attempt(number);
+	struct mr_result *result = &job.samples[number];
+	const struct mr_bytes *some;
+	size_t n;
+
+	if (mr_attempt_sample(&attempt, SAMPLE_KEYS / job.nr_maps + 1, result, &some, &n)) {
+		fprintf(stderr, "mr-bench: %s\n", result->message);
+		return -EIO;
+	}
+	memcpy(keys + *nr, some, n * sizeof(*some));
+	*nr += n;
+	return 0;
+}
+
+static int sample(void)
+{
+	struct mr_bytes *keys = calloc(SAMPLE_KEYS + job.nr_maps, sizeof(*keys));
+	size_t nr = 0;
+	uint32_t i;
+	int ret = 0;
+
+	job.samples = calloc(job.nr_maps, sizeof(*job.samples));
+	job.points = calloc(job.reduces, sizeof(*job.points));
+	if (!keys || !job.samples || !job.points)
+		ret = -ENOMEM;
+	for (i = 0; !ret && i < job.nr_maps; i++)
+		ret = sample_map(i, keys, &nr);
+	if (!ret)
+		qsort(keys, nr, sizeof(*keys), compare_keys);
+	for (i = 1; !ret && i < job.reduces; i++)
+		job.points[i - 1] = nr ? keys[nr * i / job.reduces] : (struct mr_bytes){ "", 0 };
+	free(keys);
+	return ret;
+}
+
+static void free_sample(void)
+{
+	uint32_t i;
+
+	for (i = 0; job.samples && i < job.nr_maps; i++)
+		mr_result_exit(&job.samples[i]);
+	free(job.samples);
+	free(job.points);
+}
+
+static bool by_range(void)
+{
+	size_t i;
+
+	for (i = 0; i < job.nr_options; i++)
+		if (strcmp(job.options[i].name, "partition") == 0 && strcmp(job.options[i].value, "range") == 0)
+			return true;
+	return false;
+}
+
 static int run_job(void)
 {
 	size_t paths = (size_t)job.nr_maps * PATH_SIZE;
@@ -191,12 +267,15 @@ static int run_job(void)
 	if (job.shared == MAP_FAILED)
 		return -errno;
 	job.regions = (struct mr_region *)(job.shared->paths + paths);
-	ret = run_phase(job.nr_maps, run_map);
+	ret = job.reduces && by_range() ? sample() : 0;
+	if (!ret)
+		ret = run_phase(job.nr_maps, run_map);
 	if (!ret && job.reduces)
 		ret = run_phase(job.reduces, run_reduce);
 	for (m = 0; m < job.nr_maps; m++)
 		if (map_path(m)[0])
 			unlink(map_path(m));
+	free_sample();
 	return ret;
 }
 
@@ -224,15 +303,33 @@ static int parse(int argc, char **argv)
 
 	while ((opt = getopt(argc, argv, "j:r:m:s:c:D:w:o:")) != -1) {
 		switch (opt) {
-		case 'j': job.jobs = (unsigned int)atoi(optarg); break;
-		case 'r': job.reduces = (uint32_t)atoi(optarg); break;
-		case 'm': job.memory = strtoull(optarg, NULL, 10) << 20; break;
-		case 's': job.split = strtoull(optarg, NULL, 10) << 10; break;
-		case 'c': job.codec = *optarg == 'l' ? MR_CODEC_LZ4 : *optarg == 'z' ? MR_CODEC_ZSTD : MR_CODEC_NONE; break;
-		case 'D': if (add_option(optarg)) return -EINVAL; break;
-		case 'w': job.work_dir = optarg; break;
-		case 'o': job.output_dir = optarg; break;
-		default: return -EINVAL;
+		case 'j':
+			job.jobs = (unsigned int)atoi(optarg);
+			break;
+		case 'r':
+			job.reduces = (uint32_t)atoi(optarg);
+			break;
+		case 'm':
+			job.memory = strtoull(optarg, NULL, 10) << 20;
+			break;
+		case 's':
+			job.split = strtoull(optarg, NULL, 10) << 10;
+			break;
+		case 'c':
+			job.codec = *optarg == 'l' ? MR_CODEC_LZ4 : *optarg == 'z' ? MR_CODEC_ZSTD : MR_CODEC_NONE;
+			break;
+		case 'D':
+			if (add_option(optarg))
+				return -EINVAL;
+			break;
+		case 'w':
+			job.work_dir = optarg;
+			break;
+		case 'o':
+			job.output_dir = optarg;
+			break;
+		default:
+			return -EINVAL;
 		}
 	}
 	if (!job.work_dir)

@@ -406,7 +406,7 @@ void mr_job_destroy(struct mr_job *job)
 	while ((w = TAILQ_FIRST(&job->workers)))
 		mr_worker_destroy(w);
 	state_free(job);
-	mr_counters_exit(&job->counters);
+	mr_tallies_exit(&job->counters);
 	mr_journal_close(job->journal);
 	mr_sched_destroy(job->sched);
 	if (job->timer)

@@ -5,7 +5,7 @@
 
 #include <sys/queue.h>
 
-#include "coordinator/counters.h"
+#include "coordinator/tally.h"
 #include "coordinator/job.h"
 #include "coordinator/journal.h"
 #include "coordinator/sched.h"
@@ -226,7 +226,7 @@ struct mr_job {
 	uint64_t began_ns;
 	uint64_t ended_ns;
 	uint64_t began_real;		/* seconds since 1970 */
-	struct mr_counters counters;
+	struct mr_tallies counters;
 	struct mr_phase_time times[MR_PHASE_MAX + 1];
 	Mr__Totals sums[2];		/* of maps, of reduces, that are done */
 	struct mr_failure failures[MR_JOB_FAILURES];	/* see mr_failure_slot() */

@@ -100,7 +100,7 @@ int mr_out_done(struct mr_job *job, uint32_t number, const char *node, const cha
 	if (!out->winner)
 		return -ENOENT;
 	mr_totals_replace(&job->sums[job->reduces ? 1 : 0], &out->totals, totals);
-	return mr_counters_replace(&job->counters, &out->tally, out->winner->commit->counters,
+	return mr_tallies_replace(&job->counters, &out->tally, out->winner->commit->counters,
 				   out->winner->commit->n_counters);
 }
 
@@ -126,7 +126,7 @@ int mr_map_set(struct mr_job *job, uint32_t number, uint32_t node, const Mr__Run
 
 	if (!path)
 		return -ENOMEM;
-	err = mr_counters_replace(&job->counters, &map->tally, counters, nr_counters);
+	err = mr_tallies_replace(&job->counters, &map->tally, counters, nr_counters);
 	if (err) {
 		free(path);
 		return err;

@@ -237,7 +237,7 @@ struct json_object *mr_job_status(const struct mr_job *job)
 		add_worker(job, array, w, now);
 	lockstep_json_add_u64(o, "failed_attempts", job->nr_failures);
 	add_failures(job, o);
-	json_object_object_add(o, "counters", mr_counters_status(&job->counters));
+	json_object_object_add(o, "counters", mr_tallies_status(&job->counters));
 	add_skipped(job, o);
 	add_outputs(job, o);
 	add_events(job, o);

@@ -12,6 +12,7 @@
 
 #include "engine/merge.h"
 #include "engine/run.h"
+#include "engine/runindex.h"
 #include "engine/sort.h"
 #include "engine/tempfile.h"
 
@@ -428,6 +429,7 @@ int mr_collect_finish(struct mr_collect *c)
 {
 	const struct mr_attempt *attempt = c->task->attempt;
 	struct mr_result *result = c->task->result;
+	char name[MR_RUN_NAME_MAX];
 	uint32_t r;
 	int ret, fd;
 
@@ -436,7 +438,8 @@ int mr_collect_finish(struct mr_collect *c)
 		if (ret)
 			return ret;
 	}
-	fd = mr_tempfile_create(attempt->work_dir, "mr-run", attempt, &result->path);
+	mr_run_name(attempt->number, attempt->attempt, attempt->epoch, name);
+	fd = mr_tempfile_create(attempt->work_dir, name, &result->path);
 	if (fd < 0)
 		return mr_task_fail(c->task, MR_BLAME_SYSTEM, fd, "run file in %s: %s", attempt->work_dir, strerror(-fd));
 	result->regions = calloc(attempt->reduces, sizeof(*result->regions));

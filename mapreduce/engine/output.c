@@ -26,6 +26,7 @@ static int fail(struct mr_output *output, int err)
 int mr_output_open(struct mr_output *output, struct mr_task *task)
 {
 	const struct mr_attempt *attempt = task->attempt;
+	char name[80];
 
 	memset(output, 0, sizeof(*output));
 	output->task = task;
@@ -34,7 +35,10 @@ int mr_output_open(struct mr_output *output, struct mr_task *task)
 	if (!output->hash)
 		return mr_task_fail(task, MR_BLAME_SYSTEM, -ENOMEM, "no memory for the output");
 	XXH3_64bits_reset(output->hash);
-	output->fd = mr_tempfile_create(attempt->output_dir, ".mr-tmp", attempt, &task->result->path);
+	/* with the process: epochs and attempts of another job may be the same */
+	snprintf(name, sizeof(name), ".mr-tmp-%c%u-%u-%llu-%d", attempt->map ? 'm' : 'r', attempt->number,
+		 attempt->attempt, (unsigned long long)attempt->epoch, getpid());
+	output->fd = mr_tempfile_create(attempt->output_dir, name, &task->result->path);
 	if (output->fd < 0) {
 		XXH3_freeState(output->hash);
 		return mr_task_fail(task, MR_BLAME_SYSTEM, output->fd, "output in %s: %s", attempt->output_dir,

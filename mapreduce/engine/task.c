@@ -123,7 +123,8 @@ static int emit_sample(struct mr_task *task, struct mr_bytes key)
 
 int mr_emit(struct mr_task *task, const void *key, size_t key_len, const void *value, size_t value_len)
 {
-	const struct mr_bytes k = { key, key_len }, v = { value, value_len };
+	/* nothing may be told as NULL, which memcpy() does not take */
+	const struct mr_bytes k = { key_len ? key : "", key_len }, v = { value_len ? value : "", value_len };
 
 	if (__builtin_expect(task->result->error, 0))
 		return task->result->error;

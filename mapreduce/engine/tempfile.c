@@ -30,23 +30,19 @@ int mr_tempfile_unnamed(const char *dir)
 	return fd;
 }
 
-int mr_tempfile_create(const char *dir, const char *prefix, const struct mr_attempt *attempt, char **path)
+int mr_tempfile_create(const char *dir, const char *name, char **path)
 {
-	unsigned int again;
-	int fd;
+	int fd, err;
 
-	/* a name that exists was left by a process that had our pid */
-	for (again = 0;; again++) {
-		if (asprintf(path, "%s/%s-%c%u-%llu.%u-%d.%u", dir, prefix, attempt->map ? 'm' : 'r', attempt->number,
-			     (unsigned long long)attempt->epoch, attempt->attempt, getpid(), again) < 0)
-			return -ENOMEM;
+	if (asprintf(path, "%s/%s", dir, name) < 0)
+		return -ENOMEM;
+	do {
 		fd = open(*path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (fd >= 0)
-			return fd;
-		fd = -errno;
-		free(*path);
-		*path = NULL;
-		if (fd != -EEXIST)
-			return fd;
-	}
+	} while (fd < 0 && errno == EEXIST && unlink(*path) == 0);
+	if (fd >= 0)
+		return fd;
+	err = -errno;
+	free(*path);
+	*path = NULL;
+	return err;
 }

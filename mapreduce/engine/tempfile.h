@@ -9,14 +9,13 @@
 int mr_tempfile_unnamed(const char *dir);
 
 /**
- * mr_tempfile_create() - create the file of an attempt
+ * mr_tempfile_create() - create a file whose name is an attempt's own
  * @dir: folder
- * @prefix: what its name begins with
- * @attempt: names it further
+ * @name: name; a file that has it was left by a process that is gone, and is replaced
  * @path: receives the path, to be freed
  *
  * Return: its descriptor, or -errno.
  */
-int mr_tempfile_create(const char *dir, const char *prefix, const struct mr_attempt *attempt, char **path);
+int mr_tempfile_create(const char *dir, const char *name, char **path);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "coordinator/counters.h"
+#include "coordinator/tally.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #define NOT_COUNTED	UINT32_MAX
 
-void mr_counters_exit(struct mr_counters *c)
+void mr_tallies_exit(struct mr_tallies *c)
 {
 	uint32_t i;
 
@@ -20,7 +20,7 @@ void mr_counters_exit(struct mr_counters *c)
 }
 
 /* Jobs have few counters. */
-static int counter_find(struct mr_counters *c, const Mr__Counter *counter, uint32_t *id)
+static int counter_find(struct mr_tallies *c, const Mr__Counter *counter, uint32_t *id)
 {
 	uint32_t i;
 
@@ -47,7 +47,7 @@ static int counter_find(struct mr_counters *c, const Mr__Counter *counter, uint3
 }
 
 /* Sums wrap around rather than overflow. */
-static void tally_add(struct mr_counters *c, const struct mr_tally *tally, bool out)
+static void tally_add(struct mr_tallies *c, const struct mr_tally *tally, bool out)
 {
 	uint32_t i;
 
@@ -59,7 +59,7 @@ static void tally_add(struct mr_counters *c, const struct mr_tally *tally, bool 
 	}
 }
 
-int mr_counters_replace(struct mr_counters *c, struct mr_tally **tally, Mr__Counter *const *list, size_t nr)
+int mr_tallies_replace(struct mr_tallies *c, struct mr_tally **tally, Mr__Counter *const *list, size_t nr)
 {
 	struct mr_tally *t = malloc(sizeof(*t) + nr * sizeof(t->of[0]));
 	uint32_t id;
@@ -85,7 +85,7 @@ int mr_counters_replace(struct mr_counters *c, struct mr_tally **tally, Mr__Coun
 	return 0;
 }
 
-struct json_object *mr_counters_status(const struct mr_counters *c)
+struct json_object *mr_tallies_status(const struct mr_tallies *c)
 {
 	struct json_object *all = json_object_new_object();
 	struct json_object *group;

@@ -5,8 +5,8 @@
  * What a task contributed is kept with it, so that it can be taken out again when
  * the task is made again.
  */
-#ifndef LOCKSTEP_MR_COUNTERS_H
-#define LOCKSTEP_MR_COUNTERS_H
+#ifndef LOCKSTEP_MR_TALLY_H
+#define LOCKSTEP_MR_TALLY_H
 
 #include <stdint.h>
 
@@ -24,7 +24,7 @@ struct mr_tally {
 	} __attribute__((packed)) of[];
 };
 
-struct mr_counters {
+struct mr_tallies {
 	uint32_t nr;
 	struct {
 		char *group;
@@ -33,10 +33,10 @@ struct mr_counters {
 	} of[MR_COUNTERS_MAX];
 };
 
-void mr_counters_exit(struct mr_counters *c);
+void mr_tallies_exit(struct mr_tallies *c);
 
 /**
- * mr_counters_replace() - count a task, instead of what it counted before
+ * mr_tallies_replace() - count a task, instead of what it counted before
  * @c: the job's
  * @tally: the task's, NULL for none yet; changed
  * @list: the new ones; those beyond MR_COUNTERS_MAX of the job are left out
@@ -44,9 +44,9 @@ void mr_counters_exit(struct mr_counters *c);
  *
  * Return: 0 or -ENOMEM, with everything as before.
  */
-int mr_counters_replace(struct mr_counters *c, struct mr_tally **tally, Mr__Counter *const *list, size_t nr);
+int mr_tallies_replace(struct mr_tallies *c, struct mr_tally **tally, Mr__Counter *const *list, size_t nr);
 
 /* A new object {group: {name: sum}}, or NULL. */
-struct json_object *mr_counters_status(const struct mr_counters *c);
+struct json_object *mr_tallies_status(const struct mr_tallies *c);
 
 #endif
