@@ -179,6 +179,8 @@ void mr_shares_destroy(struct mr_node *node);
 int mr_shares_clear(struct mr_node *node);
 /** mr_share_dir() - work folder of a job here; NULL: there is no such job */
 const char *mr_share_dir(struct mr_node *node, const char *job);
+/** mr_share_run_find() - folder of a run file that was made here; @dir: PATH_MAX bytes. 0 or -errno */
+int mr_share_run_find(struct mr_node *node, const struct mr_region_request *request, char *dir);
 
 /* --- relay.c, intake.c, control.c: services ------------------------------------- */
 

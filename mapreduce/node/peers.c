@@ -115,14 +115,14 @@ static void on_stream_open(struct lockstep_peer *peer, struct lockstep_stream *s
 	struct mr_region_request request;
 	uint8_t content[MR_CONTENT_SIZE];
 	char path[PATH_MAX];
-	const char *dir;
+	int ret;
 
 	if (kind == MR_STREAM_REGION && !mr_region_request_decode(data, len, &request)) {
-		dir = mr_share_dir(node, request.job);
-		if (dir)
-			mr_serve_region(&node->serve, stream, dir, &request);
+		ret = mr_share_run_find(node, &request, path);
+		if (ret)
+			lockstep_stream_reset(stream, -ret);
 		else
-			lockstep_stream_reset(stream, ENOENT);
+			mr_serve_region(&node->serve, stream, path, &request);
 	} else if (kind == MR_STREAM_FILE && !mr_file_request_decode(data, len, content)) {
 		mr_store_path(node, content, path);
 		mr_serve_file(&node->serve, stream, path);

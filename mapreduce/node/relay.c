@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "coordinator/server.h"
 #include "node/node.h"
+#include "shuffle/client.h"
 
 #define WAITING_MAX	(4u << 20)	/* bytes that wait until the far side is up */
 
@@ -236,12 +237,12 @@ static const struct lockstep_service_ops near_ops = {
 
 int mr_relay_serve(struct mr_node *node)
 {
-	char service[sizeof(MR_RELAY_PREFIX) + LOCKSTEP_NODE_NAME_MAX];
+	char service[sizeof(MR_VIA_PREFIX) + LOCKSTEP_NODE_NAME_MAX];
 	struct mr_peer *p;
 	int ret = 0;
 
 	TAILQ_FOREACH(p, &node->peers, entry) {
-		snprintf(service, sizeof(service), MR_RELAY_PREFIX "%s", p->name);
+		snprintf(service, sizeof(service), MR_VIA_PREFIX "%s", p->name);
 		ret = lockstep_transport_serve(node->transport, service, &near_ops, p);
 		if (ret)
 			break;

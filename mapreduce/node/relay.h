@@ -15,8 +15,6 @@ struct lockstep_conn;
 struct lockstep_msg;
 struct mr_peer;
 
-#define MR_RELAY_PREFIX		"via-"
-
 /**
  * mr_relay_begin() - dial a service elsewhere and tie it to a connection
  * @near: connection that is up; its message and closed upcalls are to call

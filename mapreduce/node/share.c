@@ -26,11 +26,12 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/spawn.h"
+#include "engine/runindex.h"
 #include "node/node.h"
-#include "node/relay.h"
 #include "node/spec.h"
 #include "node/store.h"
 #include "shuffle/fetch.h"
+#include "worker/keep.h"
 
 #define WORKER_NICE	10
 #define RETRY_NS	(2 * LOCKSTEP_NSEC_PER_SEC)	/* after what did not work */
@@ -101,6 +102,35 @@ const char *mr_share_dir(struct mr_node *node, const char *job)
 	struct mr_share *s = share_find(node, job);
 
 	return s && !s->ending ? s->run : NULL;
+}
+
+/* Each worker has a folder of its own for its run files (worker/keep.h). */
+int mr_share_run_find(struct mr_node *node, const struct mr_region_request *request, char *dir)
+{
+	struct mr_share *s = share_find(node, request->job);
+	char name[MR_RUN_NAME_MAX], parent[PATH_MAX], path[PATH_MAX + 256 + MR_RUN_NAME_MAX];
+	struct dirent *e;
+	bool found = false;
+	DIR *workers;
+
+	if (!s || s->ending)
+		return -ENOENT;
+	mr_run_name(request->map, request->attempt, request->epoch, name);
+	if (snprintf(parent, sizeof(parent), "%s/" MR_KEEP_PREFIX "%s", s->run,
+		     mr_json_str(s->spec, "id", "")) >= (int)sizeof(parent))
+		return -ENAMETOOLONG;
+	workers = opendir(parent);
+	if (!workers)
+		return -errno;
+	while (!found && (e = readdir(workers))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/%s", parent, e->d_name, name);
+		found = !access(path, R_OK) &&
+			snprintf(dir, PATH_MAX, "%s/%s", parent, e->d_name) < PATH_MAX;
+	}
+	closedir(workers);
+	return found ? 0 : -ENOENT;
 }
 
 /* --- removing ------------------------------------------------------------------- */
@@ -190,14 +220,14 @@ static void share_end(struct mr_share *s)
 
 static pid_t worker_start(struct mr_share *s, unsigned int slot)
 {
-	char program[LOCKSTEPD_PATH_MAX + 16], socket[PATH_MAX], via[sizeof(MR_RELAY_PREFIX) + LOCKSTEP_NODE_NAME_MAX];
+	char program[LOCKSTEPD_PATH_MAX + 16], socket[PATH_MAX];
 	char log[PATH_MAX + 32], files[PATH_MAX + 16], app[PATH_MAX + 300];
 	const struct lockstepd_mr_config *cfg = &s->node->cfg.mr;
 	const char *name = mr_json_str(s->spec, "app", "");
 	char *args[] = {
-		program, (char *)"--socket", socket, (char *)"--service", via,
+		program, (char *)"--socket", socket, (char *)"--via", s->home->name,
 		(char *)"--job", (char *)mr_json_str(s->spec, "id", ""),
-		(char *)"--name", s->job,
+		(char *)"--cluster-job", s->job,
 		(char *)"--node", s->node->name, (char *)"--work-dir", s->run,
 		(char *)"--output-dir", (char *)mr_json_str(s->spec, "output", ""), app, NULL,
 	};
@@ -206,7 +236,6 @@ static pid_t worker_start(struct mr_share *s, unsigned int slot)
 
 	snprintf(program, sizeof(program), "%s%smrworker", cfg->programs, cfg->programs[0] ? "/" : "");
 	snprintf(socket, sizeof(socket), "%s/" MR_NODE_SOCKET, cfg->run);
-	snprintf(via, sizeof(via), MR_RELAY_PREFIX "%s", s->home->name);
 	snprintf(files, sizeof(files), "%s/files", s->dir);
 	snprintf(app, sizeof(app), "%s%s%s", mr_spec_has_file(s->spec, name) ? files : "",
 		 mr_spec_has_file(s->spec, name) ? "/" : "", name);

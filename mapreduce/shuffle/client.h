@@ -27,6 +27,7 @@ struct lockstep_transport;
 struct mr_client;
 
 #define MR_SHUFFLE_SERVICE	"shuffle"
+#define MR_VIA_PREFIX		"via-"	/* of the service that leads to a node's coordinators */
 
 /* Kinds of messages; never renumber. */
 enum mr_shuffle_message {
