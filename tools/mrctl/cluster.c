@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/json.h"
+#include "kept.h"
 #include "lockstepd/config.h"
 #include "mrctl.h"
 
@@ -195,11 +196,18 @@ static int state_exit(struct json_object *status)
 
 /* --- commands ------------------------------------------------------------------------- */
 
-/* The status of a job, to be put; NULL: told, and *@ret is the exit status. */
+/* The status of a job, of the cluster or (a number) of this machine, to be put; NULL: told, and *@ret is the exit status. */
 static struct json_object *status_of(const char *socket, const char *job, int *ret)
 {
 	struct json_object *answer, *status;
 
+	if (!job[strspn(job, "0123456789")]) {
+		status = mrctl_kept_read((unsigned int)strtoul(job, NULL, 10), "status.json");
+		*ret = status ? MRCTL_OK :
+		       mrctl_fail(MRCTL_USAGE, "no job %s of this machine has ended; mrctl history lists them, and those of a cluster are called NODE.NUMBER",
+				  job);
+		return status;
+	}
 	*ret = mrctl_ask(socket, request_new("status", "job", job), NULL, &answer);
 	if (*ret)
 		return NULL;
@@ -320,7 +328,7 @@ static int cmd_list(int argc, char **argv)
 	return list(argc, argv, false);
 }
 
-static int cmd_history(int argc, char **argv)
+int mrctl_cluster_history(int argc, char **argv)
 {
 	return list(argc, argv, true);
 }
@@ -375,7 +383,7 @@ static int cmd_wait(int argc, char **argv)
 }
 
 /* kill, resume: asked, and done. */
-static int cmd_simple(int argc, char **argv)
+int mrctl_cluster_ask(int argc, char **argv)
 {
 	struct json_object *answer;
 	struct options opt;
@@ -475,12 +483,10 @@ const struct mrctl_command mrctl_cluster_commands[] = {
 	{ "list", cmd_list, "", "jobs of the cluster" },
 	{ "status", cmd_status, "JOB", "one of them, with its outputs" },
 	{ "wait", cmd_wait, "JOB", "until it is over" },
-	{ "kill", cmd_simple, "JOB", "end it" },
-	{ "resume", cmd_simple, "JOB", "carry on with one that failed or was killed" },
+	{ "kill", mrctl_cluster_ask, "JOB", "end it" },
 	{ "logs", cmd_logs, "JOB", "what the attempt that failed first wrote to standard error" },
 	{ "counters", cmd_counters, "JOB", "its counters" },
 	{ "events", cmd_events, "JOB", "what happened in it" },
-	{ "history", cmd_history, "", "jobs that are over" },
 	{ "nodes", cmd_nodes, "", "nodes of the cluster" },
-	{ NULL },
+	{ NULL, NULL, NULL, NULL },
 };

@@ -7,12 +7,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "mrctl.h"
-
 struct json_object;
 
-extern const struct mrctl_command mrctl_cluster_commands[];	/* cluster.c */
-extern const struct mrctl_command mrctl_submit_commands[];	/* submit.c */
+/* history and resume, when they are about the cluster. */
+int mrctl_cluster_history(int argc, char **argv);
+int mrctl_cluster_ask(int argc, char **argv);
 
 /* mrnode's socket: MRCTL_SOCKET of the environment, or the usual one. */
 const char *mrctl_socket(void);

@@ -271,5 +271,5 @@ out_exit:
 
 const struct mrctl_command mrctl_submit_commands[] = {
 	{ "submit", cmd_submit, "[OPTION...] APP INPUT...", "a job on the cluster" },
-	{ NULL },
+	{ NULL, NULL, NULL, NULL },
 };
