@@ -221,7 +221,7 @@ static void share_end(struct mr_share *s)
 static pid_t worker_start(struct mr_share *s, unsigned int slot)
 {
 	char program[LOCKSTEPD_PATH_MAX + 16], socket[PATH_MAX];
-	char log[PATH_MAX + 32], files[PATH_MAX + 16], app[PATH_MAX + 300];
+	char log[PATH_MAX + 32], files[PATH_MAX + 16], app[PATH_MAX + 300], output[PATH_MAX];
 	const struct lockstepd_mr_config *cfg = &s->node->cfg.mr;
 	const char *name = mr_json_str(s->spec, "app", "");
 	char *args[] = {
@@ -229,7 +229,7 @@ static pid_t worker_start(struct mr_share *s, unsigned int slot)
 		(char *)"--job", (char *)mr_json_str(s->spec, "id", ""),
 		(char *)"--cluster-job", s->job,
 		(char *)"--node", s->node->name, (char *)"--work-dir", s->run,
-		(char *)"--output-dir", (char *)mr_json_str(s->spec, "output", ""), app, NULL,
+		(char *)"--output-dir", output, app, NULL,
 	};
 	struct lockstep_spawn spawn = { .args = args, .dir = files, .nice = WORKER_NICE, .tied = true };
 	pid_t pid;
@@ -240,8 +240,10 @@ static pid_t worker_start(struct mr_share *s, unsigned int slot)
 	snprintf(app, sizeof(app), "%s%s%s", mr_spec_has_file(s->spec, name) ? files : "",
 		 mr_spec_has_file(s->spec, name) ? "/" : "", name);
 	snprintf(log, sizeof(log), "%s/log-%u", s->dir, slot);
+	/* each node has a folder of its own in there: it may be one that they share */
+	snprintf(output, sizeof(output), "%s/%s", mr_json_str(s->spec, "output", ""), s->node->name);
 	/* what can't be made here is the worker's to report */
-	lockstep_file_mkdir(mr_json_str(s->spec, "output", ""), 0755);
+	lockstep_file_mkdir(output, 0755);
 	spawn.out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	if (spawn.out < 0)
 		return -errno;

@@ -7,7 +7,8 @@
  *	app		a built-in application ("streaming..."), or the name of one of the files
  *	files[]		{name, size, sha256 (hex), executable}: in every worker's folder
  *	inputs[]	"/path" or "node:/path"
- *	output		folder on whichever node writes an output, absolute
+ *	output		folder on whichever node writes an output, absolute; outputs are
+ *			in OUTPUT/NODE
  *	reduces, memory, codec ("none", "lz4", "zstd"), split, timeout_ms, attempts,
  *	backup, skip, force, options {name: value}
  *			as in struct mr_job_config

@@ -26,8 +26,8 @@ static const char help[] =
 	"       mrctl submit [OPTION...] --output DIR --mapper CMD [--reducer CMD] INPUT...\n"
 	"Run a job on the cluster of this node's lockstepd, and print its name.\n"
 	"\n"
-	"An INPUT is a path that every node can read, or NODE:/path. DIR is made on each\n"
-	"node that writes an output; 'mrctl status JOB' tells which are where.\n"
+	"An INPUT is a path that every node can read, or NODE:/path. Outputs stay on the\n"
+	"nodes that made them, in DIR/NODE; 'mrctl status JOB' tells which are where.\n"
 	"\n"
 	"      --wait             wait until it is over, as 'mrctl wait' does\n"
 	"      --workers N        on one node, at most\n"
@@ -154,7 +154,7 @@ static struct json_object *spec_new(struct submission *s)
 	for (i = 0; !ret && i < s->spec.files.nr; i++)
 		ret = file_add(s, files, s->spec.files.items[i]);
 	lockstep_json_add_str(o, "name", s->spec.name ? s->spec.name :
-			      s->spec.mapper ? s->spec.mapper : s->spec.app);
+			      s->spec.mapper ? s->spec.mapper : slash ? slash + 1 : s->spec.app);
 	lockstep_json_add_str(o, "app", command || !slash ? s->spec.app : slash + 1);
 	for (i = 0; i < s->spec.inputs.nr; i++)
 		add_path(inputs, NULL, s->spec.inputs.items[i]);
