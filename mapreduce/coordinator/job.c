@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "coordinator/job_impl.h"
+#include "rpc/failpoint.h"
 
 #define BULK_PRIORITY	2	/* of the loop: after messages */
 
@@ -233,7 +234,9 @@ static void on_sync(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	mr_failpoint("journal-unsynced");
 	err = job->journal ? mr_journal_sync(job->journal) : 0;
+	mr_failpoint("journal-synced");
 	if (err)
 		mr_job_end(job, MR_JOB_FAILED, "the journal can't be written: %s", strerror(-err));
 	else
