@@ -17,33 +17,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "selftests", "lab"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from labkit import net  # noqa: E402
+from mrjob import Failure, until  # noqa: E402
 
 BUILD = os.environ.get("MR_BUILD", os.path.join(ROOT, "build", "mapreduce"))
 DAEMON = os.path.join(ROOT, "build", "daemon" + ("-san" if BUILD.endswith("-san") else ""))
 MRCTL = os.environ.get("MRCTL", os.path.join(ROOT, "build", "tools", "mrctl"))
 CTL = os.path.join(ROOT, "build", "tools", "lockstepctl")
 USER = "nobody"
-PATIENCE = float(os.environ.get("MR_PATIENCE", "60"))
-
-
-class Failed(Exception):
-    """A test point that does not hold, with the reason."""
-
-
-def wait_for(what, cond, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while True:
-        value = cond()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise Failed(f"after {seconds:g} s still not: {what}")
-        time.sleep(0.05)
 
 
 def children(pid):
@@ -133,7 +118,7 @@ programs = {BUILD}
         p = subprocess.run([MRCTL] + list(args), capture_output=True, text=True, timeout=timeout,
                            env=dict(os.environ, MRCTL_SOCKET=self.socket))
         if check and p.returncode:
-            raise Failed(f"mrctl {' '.join(args)} on {self.name}: exit status {p.returncode}: {p.stderr.strip()}")
+            raise Failure(f"mrctl {' '.join(args)} on {self.name}: exit status {p.returncode}: {p.stderr.strip()}")
         return p
 
     def status(self, job):
@@ -178,7 +163,7 @@ class Cluster:
             p = node.mrctl("nodes", "--json", check=False)
             return p.returncode == 0 and all(n["up"] for n in json.loads(p.stdout))
         for node in self.nodes.values():
-            wait_for(f"{node.name} sees all nodes", lambda n=node: up(n))
+            until(lambda n=node: up(n), f"{node.name} sees all nodes")
 
     def folder(self, name):
         """A folder that jobs may write to."""
