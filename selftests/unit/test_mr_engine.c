@@ -401,6 +401,92 @@ static void test_combine(void **state)
 	free(text);
 }
 
+/* ---- secondary sort ---- */
+
+/* Keys "name/number": groups by name, each group's values by the number. */
+static int group_by_name(struct mr_bytes a, struct mr_bytes b)
+{
+	const char *a_end = memchr(a.data, '/', a.len), *b_end = memchr(b.data, '/', b.len);
+	size_t n = (size_t)(a_end - (const char *)a.data);
+
+	return (size_t)(b_end - (const char *)b.data) != n || memcmp(a.data, b.data, n);
+}
+
+static uint32_t partition_by_name(struct mr_task *task, struct mr_bytes key, uint32_t partitions)
+{
+	(void)task;
+	return ((const unsigned char *)key.data)[0] % partitions;
+}
+
+/* Every key that a group has, and never more than three: what is not asked for is skipped. */
+static int reduce_first_three(struct mr_task *task, struct mr_bytes key, struct mr_values *values)
+{
+	struct mr_bytes value, own;
+	int i, ret = 0;
+
+	for (i = 0; i < 3 && (ret = mr_values_next(values, &value)) > 0; i++) {
+		own = mr_values_key(values);
+		assert_int_equal(((const char *)own.data)[0], ((const char *)key.data)[0]);
+		ret = mr_emit(task, own.data, own.len, value.data, value.len);
+		if (ret)
+			return ret;
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static const struct mr_app secondary = {
+	MR_APP_HEADER("secondary"), .map = map_line, .reduce = reduce_first_three, .partition = partition_by_name,
+	.group = group_by_name,
+};
+
+static void test_secondary_sort(void **state)
+{
+	static const char text[] = "b/5\tv\na/3\tx\nb/1\tu\na/1\ty\nb/9\tt\na/3\tz\nb/7\tw\nd/1\tq\n";
+	struct mr_attempt like = attempt_of(&secondary, true, 0, 2);
+	struct job job;
+	size_t len;
+	char *got;
+
+	(void)state;
+	write_input(text, sizeof(text) - 1);
+	run_maps(&job, &like, sizeof(text) - 1, 13);
+	got = run_reduce(&job, &like, 0, &len);
+	assert_string_equal(got, "b/1 u\nb/5 v\nb/7 w\nd/1 q\n");
+	free(got);
+	got = run_reduce(&job, &like, 1, &len);
+	assert_string_equal(got, "a/1 y\na/3 x\na/3 z\n");
+	free(got);
+	end_job(&job);
+}
+
+/* ---- samples ---- */
+
+/* Keys come from all over the split, no more than asked for. */
+static void test_sample(void **state)
+{
+	struct mr_attempt attempt = attempt_of(&lines, true, 0, 4);
+	const struct mr_bytes *keys;
+	struct mr_result result;
+	size_t n = 0, nr, i, of[10] = { 0 };
+	char *text = malloc(8 << 20);
+
+	(void)state;
+	for (i = 0; i < 400000; i++)	/* the first digit tells the tenth of the file */
+		n += (size_t)sprintf(text + n, "%06zu\tvalue\n", i * 10 / 4);
+	write_input(text, n);
+	attempt.len = n;
+	assert_int_equal(mr_attempt_sample(&attempt, 1000, &result, &keys, &nr), 0);
+	assert_int_equal(nr, 1000);
+	for (i = 0; i < nr; i++) {
+		assert_int_equal(keys[i].len, 6);
+		of[((const char *)keys[i].data)[0] - '0']++;
+	}
+	for (i = 0; i < 10; i++)
+		assert_in_range(of[i], 30, 300);
+	mr_result_exit(&result);
+	free(text);
+}
+
 /* ---- limits, errors ---- */
 
 /* Keys of nearly a mebibyte, more of them than the least memory holds; a longer one is refused. */
@@ -548,6 +634,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spill, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_splits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_combine, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secondary_sort, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sample, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_record, setup, teardown),
