@@ -45,6 +45,7 @@ static const struct setting {
 	{ "guests", "run", VALUE_TEXT, AT(run), 1, ROOM(run) },
 	{ "guests", "logs", VALUE_TEXT, AT(logs), 1, ROOM(logs) },
 	{ "mapreduce", "listen", VALUE_TEXT, AT(mr.listen), 1, ROOM(mr.listen) },
+	{ "mapreduce", "http", VALUE_TEXT, AT(mr.http), 1, ROOM(mr.http) },
 	{ "mapreduce", "slots", VALUE_NUMBER, AT(mr.slots), 0, LOCKSTEPD_SLOTS_MAX },
 	{ "mapreduce", "memory", VALUE_SIZE, AT(mr.memory), 16ULL << 20, 1ULL << 40 },
 	{ "mapreduce", "silence", VALUE_MSEC, AT(mr.silence_ms), LOCKSTEP_STALL_MS_MIN,

@@ -40,6 +40,7 @@ struct lockstepd_mr_config {
 	uint64_t memory;
 	uint64_t silence_ms;
 	char listen[LOCKSTEP_ADDR_STRLEN];
+	char http[LOCKSTEP_ADDR_STRLEN];
 	char user[64];
 	char run[65];
 	char state[LOCKSTEPD_PATH_MAX];

@@ -161,14 +161,11 @@ static struct json_object *brief_new(struct json_object *status)
 	return o;
 }
 
-struct json_object *mr_home_status(struct mr_node *node, const char *name)
+static struct json_object *status_get(struct mr_home *h)
 {
-	struct mr_home *h = home_find(node, name);
 	struct json_object *o;
 	char path[PATH_MAX];
 
-	if (!h)
-		return NULL;
 	if (!h->job) {
 		path_of(h, "status.json", path);
 		return read_json(path);
@@ -177,6 +174,23 @@ struct json_object *mr_home_status(struct mr_node *node, const char *name)
 	if (o)
 		status_decorate(h, o);
 	return o;
+}
+
+struct json_object *mr_home_status(struct mr_node *node, const char *name)
+{
+	struct mr_home *h = home_find(node, name);
+
+	return h ? status_get(h) : NULL;
+}
+
+struct json_object *mr_home_status_at(struct mr_node *node, size_t i)
+{
+	struct mr_home *h;
+
+	TAILQ_FOREACH(h, &node->homes, entry)
+		if (!i--)
+			return status_get(h);
+	return NULL;
 }
 
 struct json_object *mr_homes_list(struct mr_node *node)

@@ -17,6 +17,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "coordinator/server.h"
+#include "http/http.h"
 #include "node/node.h"
 #include "node/store.h"
 #include "transport/keys.h"
@@ -142,6 +143,21 @@ static int serve(struct mr_node *node, char *err, size_t errlen)
 	return ret;
 }
 
+static struct json_object *http_job(void *user, size_t i)
+{
+	return mr_home_status_at(user, i);
+}
+
+static int http_start(struct mr_node *node, char *err, size_t errlen)
+{
+	int ret = mr_http_create(node->base, node->cfg.mr.http, http_job, node, err, errlen,
+				 &node->http);
+
+	if (!ret)
+		lockstep_info("status page of jobs submitted here: %s", mr_http_url(node->http));
+	return ret;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct mr_node *node = arg;
@@ -203,6 +219,8 @@ static int run(struct mr_node *node, char *err, size_t errlen)
 		ret = serve(node, err, errlen);
 	if (!ret)
 		ret = mr_homes_load(node, err, errlen);
+	if (!ret && node->cfg.mr.http[0])
+		ret = http_start(node, err, errlen);
 	if (ret)
 		return ret;
 	lockstep_notice("node %s of cluster %s, %u workers of each job", node->name, node->cluster,
@@ -225,6 +243,7 @@ static void events_free(struct mr_node *node)
 static void finish(struct mr_node *node)
 {
 	events_free(node);
+	mr_http_destroy(node->http);
 	mr_shares_destroy(node);
 	mr_intakes_destroy(node);
 	if (node->server)

@@ -45,6 +45,7 @@ struct json_object;
 struct mr_client_conn;
 struct mr_fetcher;
 struct mr_home;
+struct mr_http;
 struct mr_intake;
 struct mr_relay;
 struct mr_server;
@@ -86,6 +87,7 @@ struct mr_peer {
  * @name: this node's
  * @transport: to all nodes, and to workers and mrctl on this one
  * @server: coordinators' connections
+ * @http: status page of jobs submitted here, or NULL
  * @serve: regions and files that others fetch here
  * @peers: all nodes, this one first
  * @homes: jobs submitted here, newest first
@@ -105,6 +107,7 @@ struct mr_node {
 	char cluster[LOCKSTEP_NODE_NAME_MAX + 1];
 	struct lockstep_transport *transport;
 	struct mr_server *server;
+	struct mr_http *http;
 	struct mr_serve serve;
 	TAILQ_HEAD(, mr_peer) peers;
 	TAILQ_HEAD(mr_home_head, mr_home) homes;
@@ -157,6 +160,8 @@ int mr_home_submit(struct mr_node *node, struct json_object *spec, char *name, c
 		   size_t errlen);
 /** mr_home_status() - as mr_job_status(), with the job's name; a new object, or NULL: no such job */
 struct json_object *mr_home_status(struct mr_node *node, const char *name);
+/** mr_home_status_at() - status of the @i'th job, newest first; a new object or NULL */
+struct json_object *mr_home_status_at(struct mr_node *node, size_t i);
 /* End a running job. 0, -ENOENT, -EALREADY. */
 int mr_home_kill(struct mr_node *node, const char *name);
 /* Carry on with one that failed or was killed. 0, -ENOENT, -EALREADY (it runs or succeeded), -errno. */
