@@ -29,6 +29,7 @@
 #include "engine/attempt.h"
 #include "engine/runindex.h"
 #include "fuzz.h"
+#include "shuffle/client.h"
 #include "shuffle/fetch.h"
 #include "shuffle/serve.h"
 #include "transport_fixture.h"
@@ -263,6 +264,58 @@ static void decode_any(const uint8_t *data, size_t len)
 	mr_file_request_decode(data, len, content);
 }
 
+static void decode_messages(const uint8_t *data, size_t len)
+{
+	char node[LOCKSTEP_NODE_NAME_MAX + 1], path[PATH_MAX], text[256];
+	struct mr_region_request request;
+	enum mr_fetch_fault fault;
+	struct mr_head head;
+
+	if (!mr_shuffle_fetch_decode(data, len, node, sizeof(node), &request))
+		assert_true(mr_job_name_valid(request.job));
+	if (!mr_shuffle_got_decode(data, len, &head, path))
+		assert_true(strlen(path) < PATH_MAX);
+	if (!mr_shuffle_failed_decode(data, len, &fault, text))
+		assert_true(fault == MR_FETCH_THERE || fault == MR_FETCH_HERE);
+}
+
+/* What a worker and its node's process say to each other. */
+static void test_messages(void **state)
+{
+	struct mr_region_request request = { .job = JOB, .map = 8, .epoch = 2 }, again;
+	char node[LOCKSTEP_NODE_NAME_MAX + 1], path[PATH_MAX], text[256];
+	struct mr_head head = { .len = 1, .records = 3 }, head_again;
+	uint8_t buf[MR_SHUFFLE_MESSAGE_MAX];
+	unsigned int i, rounds = fuzz_rounds(5000);
+	enum mr_fetch_fault fault;
+	int len;
+
+	(void)state;
+	len = mr_shuffle_fetch_encode("b", &request, buf);
+	assert_int_equal(mr_shuffle_fetch_decode(buf, (size_t)len, node, sizeof(node), &again), 0);
+	assert_string_equal(node, "b");
+	assert_string_equal(again.job, JOB);
+	assert_int_equal(again.map, 8);
+	assert_int_equal(again.epoch, 2);
+	assert_int_equal(again.index, 0);
+	for (i = 0; i < rounds; i++)
+		fuzz_one(buf, (size_t)len, decode_messages);
+	len = mr_shuffle_got_encode(&head, "/some/path", buf);
+	assert_int_equal(mr_shuffle_got_decode(buf, (size_t)len, &head_again, path), 0);
+	assert_string_equal(path, "/some/path");
+	assert_memory_equal(&head, &head_again, sizeof(head));
+	for (i = 0; i < rounds; i++)
+		fuzz_one(buf, (size_t)len, decode_messages);
+	len = mr_shuffle_failed_encode(MR_FETCH_THERE, "why", buf);
+	assert_int_equal(mr_shuffle_failed_decode(buf, (size_t)len, &fault, text), 0);
+	assert_int_equal(fault, MR_FETCH_THERE);
+	assert_string_equal(text, "why");
+	for (i = 0; i < rounds; i++)
+		fuzz_one(buf, (size_t)len, decode_messages);
+	request.job[0] = '/';
+	assert_true(mr_shuffle_fetch_encode("b", &request, buf) < 0);
+}
+
 static void test_damaged_requests(void **state)
 {
 	struct mr_region_request request = { .job = "node-b.41", .map = 1, .reduce = 2 };
@@ -470,6 +523,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_damaged_requests),
+		cmocka_unit_test(test_messages),
 		with_pair(test_regions),
 		with_pair(test_many),
 		with_pair(test_damage),
