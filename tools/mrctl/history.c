@@ -19,7 +19,6 @@
 #include "mrctl.h"
 #include "progress.h"
 #include "run.h"
-#include "worker/folder.h"
 
 /* --json, --help and at most one job. 0, 1: help, or -EINVAL, told. */
 static int options_take(int argc, char **argv, const char *help, bool *json, unsigned int *number)
@@ -181,7 +180,7 @@ static void leftovers_remove(struct json_object *begun)
 	const char *path = mrctl_text(begun, "temporary"), *name = strrchr(path, '/');
 
 	if (name && !strncmp(name, "/mrctl-", 7))
-		mr_folder_remove(path);
+		mrctl_tree_remove(path);
 }
 
 static int resume(unsigned int number, struct json_object *begun, bool json)
@@ -231,15 +230,14 @@ static int command_resume(int argc, char **argv)
 	if (!number)
 		return mrctl_fail(MRCTL_USAGE, "resume which job? mrctl history lists them");
 	begun = mrctl_kept_read(number, "job.json");
-	if (!begun) {
+	if (!begun)
 		ret = mrctl_fail(MRCTL_FAILED, "no job %u; mrctl history lists them", number);
-	} else if (!strcmp(state_of(begun, NULL), "running")) {
+	else if (!strcmp(state_of(begun, NULL), "running"))
 		ret = mrctl_fail(MRCTL_FAILED, "job %u is running", number);
-	} else if (!mrctl_kept_path(number, "journal", path) || access(path, R_OK)) {
+	else if (!mrctl_kept_path(number, "journal", path) || access(path, R_OK))
 		ret = mrctl_fail(MRCTL_FAILED, "job %u has succeeded, or left no journal", number);
-	} else {
+	else
 		ret = resume(number, begun, json);
-	}
 	json_object_put(begun);
 	return ret;
 }

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ int mrctl_kept_list(unsigned int **numbers)
 	return n;
 }
 
-static void remove_job(unsigned int number)
+void mrctl_kept_remove(unsigned int number)
 {
 	static const char *const files[] = { "job.json", "journal", "status.json", "" };
 	char path[MRCTL_PATH_MAX];
@@ -105,7 +106,7 @@ int mrctl_kept_create(unsigned int *number)
 	if (n < 0)
 		return n;
 	for (i = 0; i + MRCTL_KEPT_MAX <= n; i++)
-		remove_job(all[i]);
+		mrctl_kept_remove(all[i]);
 	*number = n ? all[n - 1] : 0;
 	free(all);
 	do {
@@ -146,4 +147,18 @@ void mrctl_kept_done(unsigned int number)
 
 	if (mrctl_kept_path(number, "journal", path))
 		unlink(path);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	remove(path);
+	return 0;
+}
+
+void mrctl_tree_remove(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -37,7 +37,13 @@ int mrctl_kept_write(unsigned int number, const char *file, struct json_object *
 /* It succeeded: its journal is of no more use. */
 void mrctl_kept_done(unsigned int number);
 
+/* Keep nothing of it. */
+void mrctl_kept_remove(unsigned int number);
+
 /* Numbers of all, ascending; malloc'ed. Returns how many, or -errno. */
 int mrctl_kept_list(unsigned int **numbers);
+
+/* Remove a folder with all that is in it. */
+void mrctl_tree_remove(const char *path);
 
 #endif

@@ -23,10 +23,9 @@
 #include "progress.h"
 #include "spec.h"
 #include "transport/transport.h"
-#include "worker/folder.h"
 
 #define DISMISS_MS	2000	/* for workers to end by themselves */
-#define FAILURES_SHOWN	10
+#define FAILURES_SHOWN	5
 #define ERROR_MAX	512
 
 struct running {
@@ -130,31 +129,9 @@ static struct json_object *http_job(void *arg, size_t i)
 
 /* --- making it all ---------------------------------------------------------- */
 
-/* In a process of its own: what an object does when it is loaded is no business of ours. */
-static int app_check(const char *app)
-{
-	const struct mr_app *loaded;
-	char error[MR_ERROR_MAX];
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		int ret = mr_app_load(app, error, sizeof(error), &loaded, NULL);
-
-		if (ret)
-			mrctl_fail(0, "%s", error);
-		_exit(ret ? MRCTL_USAGE : MRCTL_OK);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return mrctl_fail(MRCTL_FAILED, "no process can be made: %s", strerror(errno));
-	if (WIFSIGNALED(status))
-		return mrctl_fail(MRCTL_USAGE, "%s crashes when it is loaded: signal %d", app, WTERMSIG(status));
-	return WEXITSTATUS(status);
-}
-
 static int transport_make(struct running *r)
 {
-	struct lockstep_transport_config config = { .cluster = "local", .node = "local" };
+	struct lockstep_transport_config config = { .cluster = MRCTL_CLUSTER, .node = MRCTL_NODE };
 	char err[ERROR_MAX] = "";
 	int ret;
 
@@ -226,21 +203,15 @@ static int crew_make(struct running *r, const char *output)
 	return ret;
 }
 
-/* Whoever was killed has left its folder, with what it had not published. */
-static void leftovers_remove(struct running *r, const char *output)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%s/.mr-%s", output, mr_job_id(r->job)) < PATH_MAX)
-		mr_folder_remove(path);
-}
-
 static int exit_of(const struct mr_job *job)
 {
 	switch (mr_job_state(job)) {
-	case MR_JOB_SUCCEEDED: return MRCTL_OK;
-	case MR_JOB_KILLED: return MRCTL_KILLED;
-	default: return MRCTL_FAILED;
+	case MR_JOB_SUCCEEDED:
+		return MRCTL_OK;
+	case MR_JOB_KILLED:
+		return MRCTL_KILLED;
+	default:
+		return MRCTL_FAILED;
 	}
 }
 
@@ -281,17 +252,36 @@ static char *output_make(const char *dir, bool *made)
 	return path;
 }
 
+int mrctl_local_check(const char *app)
+{
+	/* in a process of its own: what an object does when it is loaded is no business of ours */
+	const struct mr_app *loaded;
+	char error[MR_ERROR_MAX];
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		int ret = mr_app_load(app, error, sizeof(error), &loaded, NULL);
+
+		if (ret)
+			mrctl_fail(0, "%s", error);
+		_exit(ret ? MRCTL_USAGE : MRCTL_OK);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return mrctl_fail(MRCTL_FAILED, "no process can be made: %s", strerror(errno));
+	if (WIFSIGNALED(status))
+		return mrctl_fail(MRCTL_USAGE, "%s crashes when it is loaded: signal %d", app, WTERMSIG(status));
+	return WEXITSTATUS(status);
+}
+
 int mrctl_local_run(const struct mrctl_local *local, struct json_object **status)
 {
 	struct running r = { .local = local };
-	int code = app_check(local->spec->app), ret;
-	char *output = NULL;
+	int code = MRCTL_FAILED, ret;
+	char *output;
 	bool made = false;
 
 	*status = NULL;
-	if (code)
-		return code;
-	code = MRCTL_FAILED;
 	mrctl_progress_init(&r.progress, local->quiet);
 	output = output_make(local->spec->output, &made);
 	snprintf(r.address, sizeof(r.address), "unix:%s/socket", local->temporary);
@@ -308,7 +298,6 @@ int mrctl_local_run(const struct mrctl_local *local, struct json_object **status
 		mrctl_crew_destroy(r.crew);
 		r.crew = NULL;
 		mrctl_progress_end(&r.progress, *status);
-		leftovers_remove(&r, output);
 		code = exit_of(r.job);
 	}
 	running_exit(&r);

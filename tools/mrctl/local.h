@@ -8,6 +8,10 @@
 struct json_object;
 struct mrctl_spec;
 
+/* What coordinator and workers call themselves. */
+#define MRCTL_CLUSTER	"mapreduce"
+#define MRCTL_NODE	"local"
+
 /**
  * struct mrctl_local - how to run it
  * @spec: job; @spec->reduces and @spec->memory are settled
@@ -27,6 +31,9 @@ struct mrctl_local {
 	const char *http;
 	bool quiet;
 };
+
+/* Can the application be loaded? MRCTL_OK, or an exit status, told. */
+int mrctl_local_check(const char *app);
 
 /**
  * mrctl_local_run() - run it to its end

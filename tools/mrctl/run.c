@@ -20,7 +20,6 @@
 #include "local.h"
 #include "mrctl.h"
 #include "spec.h"
-#include "worker/folder.h"
 
 #define WORKERS_MAX	1024
 
@@ -77,12 +76,22 @@ static int options_take(struct mrctl_run *run, int argc, char **argv)
 			}
 			run->workers = n;
 			break;
-		case 'd': run->work_dir = optarg; break;
-		case 'p': run->http = optarg; break;
-		case 'j': run->json = true; break;
-		case 'q': run->quiet = true; break;
-		case 'h': run_help(); return 1;
-		default: return -EINVAL;
+		case 'd':
+			run->work_dir = optarg;
+			break;
+		case 'p':
+			run->http = optarg;
+			break;
+		case 'j':
+			run->json = true;
+			break;
+		case 'q':
+			run->quiet = true;
+			break;
+		case 'h':
+			run_help(); return 1;
+		default:
+			return -EINVAL;
 		}
 	}
 	return mrctl_spec_finish(&run->spec, argc - optind, argv + optind);
@@ -199,6 +208,13 @@ static bool keep_begin(struct mrctl_run *run, int argc, char **argv, char *journ
 	return false;
 }
 
+static bool has_outputs(struct json_object *status)
+{
+	struct json_object *outputs;
+
+	return json_object_object_get_ex(status, "outputs", &outputs) && json_object_array_length(outputs);
+}
+
 static void keep_end(const struct mrctl_run *run, int code, struct json_object *status)
 {
 	if (!run->number)
@@ -206,7 +222,7 @@ static void keep_end(const struct mrctl_run *run, int code, struct json_object *
 	mrctl_kept_write(run->number, "status.json", status);
 	if (code == MRCTL_OK)
 		mrctl_kept_done(run->number);
-	else if (!run->quiet)
+	else if (!run->quiet && (code == MRCTL_KILLED || has_outputs(status)))
 		mrctl_fail(0, "to carry on with what is done: mrctl resume %u", run->number);
 }
 
@@ -227,11 +243,12 @@ static int run_here(struct mrctl_run *run, int argc, char **argv)
 	if (keep_begin(run, argc, argv, journal))
 		local.journal = journal;
 	code = mrctl_local_run(&local, &status);
-	if (status) {
+	if (status)
 		keep_end(run, code, status);
-		if (run->json)
-			lockstep_json_print(status);
-	}
+	else if (run->number && !run->resume)
+		mrctl_kept_remove(run->number);
+	if (status && run->json)
+		lockstep_json_print(status);
 	json_object_put(status);
 	return code;
 }
@@ -243,10 +260,13 @@ int mrctl_run_line(struct mrctl_run *run, int argc, char **argv)
 	if (ret)
 		return ret > 0 ? MRCTL_OK : MRCTL_USAGE;
 	settle(run);
+	code = mrctl_local_check(run->spec.app);
+	if (code)
+		return code;
 	if (temporary_make(run))
 		return MRCTL_FAILED;
 	code = run_here(run, argc, argv);
-	mr_folder_remove(run->temporary);
+	mrctl_tree_remove(run->temporary);
 	return code;
 }
 

@@ -69,11 +69,13 @@ static void help(void)
  * @args: its arguments
  * @inputs: what comes behind them
  * @reduces: how many were asked for; NULL: not said
+ * @map_only: none at all, whatever was asked for
  */
 struct line {
 	struct mrctl_list args;
 	struct mrctl_list inputs;
 	const char *reduces;
+	bool map_only;
 };
 
 static int add(struct line *line, const char *option, const char *value)
@@ -149,36 +151,56 @@ static int unknown(const char *option, const char *arg, const char *known)
 static int take(struct line *line, int c, const char *arg)
 {
 	switch (c) {
-	case WORD_INPUT: return add_inputs(line, arg);
-	case WORD_OUTPUT: return add(line, "--output", arg);
-	case WORD_MAPPER: return is_class(arg, "IdentityMapper") ? 0 : add(line, "--mapper", arg);
+	case WORD_INPUT:
+		return add_inputs(line, arg);
+	case WORD_OUTPUT:
+		return add(line, "--output", arg);
+	case WORD_MAPPER:
+		return is_class(arg, "IdentityMapper") ? 0 : add(line, "--mapper", arg);
 	case WORD_REDUCER:
 		if (!strcmp(arg, "NONE")) {
-			line->reduces = "0";
+			line->map_only = true;
 			return 0;
 		}
 		return is_class(arg, "IdentityReducer") ? 0 : add(line, "--reducer", arg);
-	case WORD_COMBINER: return add(line, "--combiner", arg);
+	case WORD_COMBINER:
+		return add(line, "--combiner", arg);
 	case WORD_PARTITIONER:
 		if (is_class(arg, "TotalOrderPartitioner"))
 			return add(line, "-D", "partition=range");
 		return is_class(arg, "HashPartitioner") ? 0 :
 		       unknown("partitioner", arg, "HashPartitioner or TotalOrderPartitioner");
-	case WORD_FILE: return add(line, "--file", arg);
-	case WORD_FILES: return add_files(line, arg);
-	case WORD_REDUCES: line->reduces = arg; return 0;
-	case WORD_ENV: return add(line, "--env", arg);
-	case WORD_INPUT_FORMAT: return is_class(arg, "TextInputFormat") ? 0 : unknown("inputformat", arg, "TextInputFormat");
-	case WORD_OUTPUT_FORMAT: return is_class(arg, "TextOutputFormat") ? 0 : unknown("outputformat", arg, "TextOutputFormat");
-	case WORD_NOTHING: return 0;
-	case 'D': return add_property(line, arg);
-	case 'w': return add(line, "--workers", arg);
-	case 'm': return add(line, "--memory", arg);
-	case 'p': return add(line, "--http", arg);
-	case 'f': return add(line, "--force", NULL);
-	case 'j': return add(line, "--json", NULL);
-	case 'q': return add(line, "--quiet", NULL);
-	default: return -EINVAL;
+	case WORD_FILE:
+		return add(line, "--file", arg);
+	case WORD_FILES:
+		return add_files(line, arg);
+	case WORD_REDUCES:
+		line->reduces = arg;
+		return 0;
+	case WORD_ENV:
+		return add(line, "--env", arg);
+	case WORD_INPUT_FORMAT:
+		return is_class(arg, "TextInputFormat") ? 0 : unknown("inputformat", arg, "TextInputFormat");
+	case WORD_OUTPUT_FORMAT:
+		return is_class(arg, "TextOutputFormat") ? 0 : unknown("outputformat", arg, "TextOutputFormat");
+	case WORD_NOTHING:
+		return 0;
+	case 'D':
+		return add_property(line, arg);
+	case 'w':
+		return add(line, "--workers", arg);
+	case 'm':
+		return add(line, "--memory", arg);
+	case 'p':
+		return add(line, "--http", arg);
+	case 'f':
+		return add(line, "--force", NULL);
+	case 'j':
+		return add(line, "--json", NULL);
+	case 'q':
+		return add(line, "--quiet", NULL);
+	default:
+		return -EINVAL;
 	}
 }
 
@@ -186,7 +208,7 @@ static int take(struct line *line, int c, const char *arg)
 static int line_finish(struct line *line)
 {
 	size_t i;
-	int ret = add(line, "--reduces", line->reduces ? line->reduces : "1");
+	int ret = add(line, "--reduces", line->map_only ? "0" : line->reduces ? line->reduces : "1");
 
 	if (!ret)
 		ret = add(line, "--", NULL);

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mrctl worker: one of the processes of mrctl run; people use mrworker. */
 #include <errno.h>
-#include <sys/prctl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <unistd.h>
+#include <stddef.h>
 
 #include "engine/attempt.h"
+#include "local.h"
 #include "mrctl.h"
-#include "worker/runner.h"
+#include "transport/transport.h"
+#include "worker/work.h"
 
 static int worker(int argc, char **argv)
 {
-	struct mr_runner_config config = { 0 };
-	char err[MR_ERROR_MAX] = "";
+	struct lockstep_transport_config transport = { .cluster = MRCTL_CLUSTER, .node = MRCTL_NODE };
+	struct mr_work_config config = {
+		.transport = &transport, .node = MRCTL_NODE, .retry_ms = MR_WORK_RETRY_MS_DEF,
+	};
+	char err[1024] = "";
 	int ret;
 
 	if (argc != 5)
-		return MRCTL_USAGE;
+		return mrctl_fail(MRCTL_USAGE, "worker is mrctl run's own; there is mrworker");
 	config.address = argv[1];
-	config.app = argv[2];
 	config.work_dir = argv[3];
 	config.output_dir = argv[4];
-	/* who started it may have been killed */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	ret = mr_runner_run(&config, err, sizeof(err));
-	if (ret && ret != -ECANCELED && *err)
+	ret = mr_app_load(argv[2], err, sizeof(err), &config.app, &config.app_hash);
+	if (!ret)
+		ret = mr_work_run(&config, err, sizeof(err));
+	if (ret && ret != -ECANCELED)
 		mrctl_fail(0, "worker: %s", err);
 	return ret ? MRCTL_FAILED : MRCTL_OK;
 }
