@@ -46,8 +46,11 @@ def main(lab):
     svm(lab, host, "svm")
     host.finish()
 
+    files["t/poke"] = os.path.join(BUILT, "poke")
     host = lab.host("smp", nets=[], icount=None, smp=2, files=files).start()
     svm(lab, host, "svm, two CPUs")
+    c = host.run("/t/poke", check=False, timeout=600)
+    relay(lab, "poke", c.text, c.status)
     host.finish()
 
 
