@@ -92,12 +92,9 @@ def main(lab):
     refused(lab, plain, "/lab/lockstep.ko", "NRIPS", "on a CPU without NRIPS")
     plain.finish()
 
-    # Some of them take a batch without records for the first with one, which two CPUs make likely
-    # (docs/known-bugs.md): in the long form until they are mended.
-    if os.environ.get("LOCKSTEP_LONG"):
-        smp = lab.host("smp", files=files, programs=programs, icount=None, smp=2)
-        smp.start()
-        run(lab, smp, "2 cpus")
+    smp = lab.host("smp", files=files, programs=programs, icount=None, smp=2)
+    smp.start()
+    run(lab, smp, "2 cpus")
 
 
 scenario(main)
