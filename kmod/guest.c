@@ -205,14 +205,18 @@ err_free:
 	return ERR_PTR(ret);
 }
 
-/* Hand the vCPU to the hooks. It is not in KVM_RUN: that holds its mutex. */
+/*
+ * Hand the vCPU to the hooks. It is not in KVM_RUN: that holds its mutex, maybe for
+ * good, so it is not waited for: attach_lock is held, on which everybody else's
+ * coming and going depends.
+ */
 static int vcpu_hook(struct lockstep_guest *guest)
 {
 	struct kvm_vcpu *vcpu = guest->lv.vcpu;
 	int ret;
 
-	if (mutex_lock_killable(&vcpu->mutex))
-		return -EINTR;
+	if (!mutex_trylock(&vcpu->mutex))
+		return -EBUSY;
 	ret = lockstep_arch_vcpu_check(&guest->lv);
 	if (!ret)
 		ret = lockstep_hook_add(&guest->lv);

@@ -2,6 +2,7 @@
 /* LOCKSTEP_ATTACH: what is refused and how, what an attached VM may do, and detaching. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -347,6 +348,34 @@ TEST_F(attach, same_name_at_once)
 
 static void interrupted(int sig)
 {
+}
+
+static void *spin(void *vm)
+{
+	vm_enter(vm);
+	return NULL;
+}
+
+/*
+ * A VM that runs can't be attached. It is not waited for either: others could
+ * neither come nor go until it stops.
+ */
+TEST_F(attach, running)
+{
+	struct sigaction action = { .sa_handler = interrupted };
+	pthread_t thread;
+
+	VM_LOAD(&self->vm, spin);
+	sigaction(SIGALRM, &action, NULL);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, spin, &self->vm));
+	while (!vm_data32(&self->vm, 0))
+		usleep(1000);
+	EXPECT_EQ(EBUSY, attach(self->fd, &self->request));
+	self->vm.run->immediate_exit = 1;
+	pthread_kill(thread, SIGALRM);
+	pthread_join(thread, NULL);
+	self->vm.run->immediate_exit = 0;
+	EXPECT_EQ(0, attach(self->fd, &self->request));
 }
 
 /* A VM that waits for its state is not run, whatever KVM_RUN its VMM tries. */

@@ -316,8 +316,8 @@ enum lockstep_role {
  * @counter:   out: enum lockstep_counter
  *
  * Errors: EPERM (no CAP_SYS_ADMIN), EINVAL (a field is out of range), EBADF
- * (not KVM's descriptors), EEXIST (name taken), EBUSY (VM already attached, or
- * this file has one), ENODEV (no such output device), EOPNOTSUPP (the VM can't
+ * (not KVM's descriptors), EEXIST (name taken), EBUSY (VM already attached or
+ * running, or this file has one), ENODEV (no such output device), EOPNOTSUPP (the VM can't
  * be served: more than one vCPU, in-kernel irqchip, intercepted PAUSE, ...: the
  * kernel log says which).
  */
