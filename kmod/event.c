@@ -316,6 +316,20 @@ int lockstep_guest_bind(struct lockstep_guest *guest, u32 portid)
 }
 
 /**
+ * lockstep_guest_silence_set - how long may the daemon say nothing?
+ * @guest: process context
+ * @ms:    checked; holds from now on
+ */
+void lockstep_guest_silence_set(struct lockstep_guest *guest, u32 ms)
+{
+	mutex_lock(&guest->lock);
+	WRITE_ONCE(guest->silence_ms, ms);
+	if (guest->portid && !guest->dead)
+		mod_delayed_work(system_wq, &guest->watch, 0);	/* it was set by the old one */
+	mutex_unlock(&guest->lock);
+}
+
+/**
  * lockstep_guest_unbind - a netlink socket was closed
  * @guest:  process context
  * @portid: the socket's port

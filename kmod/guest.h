@@ -242,6 +242,7 @@ void lockstep_guest_drained(struct lockstep_guest *guest);
 void lockstep_guest_log_full(struct lockstep_guest *guest, bool full);
 void lockstep_guest_watch(struct work_struct *work);
 int lockstep_guest_bind(struct lockstep_guest *guest, u32 portid);
+void lockstep_guest_silence_set(struct lockstep_guest *guest, u32 ms);
 void lockstep_guest_unbind(struct lockstep_guest *guest, u32 portid);
 int lockstep_guest_alive(struct lockstep_guest *guest, u32 portid);
 void lockstep_guest_released(struct lockstep_guest *guest, u32 stream, u64 index);

@@ -391,7 +391,7 @@ int lockstep_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 	if (lag)
 		WRITE_ONCE(guest->lag_limit_ms, nla_get_u32(lag));
 	if (silence)
-		WRITE_ONCE(guest->silence_ms, nla_get_u32(silence));
+		lockstep_guest_silence_set(guest, nla_get_u32(silence));
 	lockstep_guest_put(guest);
 	return 0;
 }

@@ -191,7 +191,12 @@ static ssize_t daemon_silence_ms_get(struct lockstep_guest *guest, char *buf)
 
 static ssize_t daemon_silence_ms_set(struct lockstep_guest *guest, const char *buf, size_t len)
 {
-	return u32_store(buf, len, &guest->silence_ms, SILENCE_MS_MIN, SILENCE_MS_MAX);
+	u32 ms;
+	ssize_t ret = u32_store(buf, len, &ms, SILENCE_MS_MIN, SILENCE_MS_MAX);
+
+	if (ret > 0)
+		lockstep_guest_silence_set(guest, ms);
+	return ret;
 }
 GUEST_RW(daemon_silence_ms);
 

@@ -468,6 +468,20 @@ TEST_F(faults, daemon_silent)
 	EXPECT_EQ(LOCKSTEP_STATE_CONTEST_P, state_p());
 }
 
+/* A shorter silence holds from now on, not from when the last one is over. */
+TEST_F(faults, silence_shortened)
+{
+	int i;
+
+	run_some(_metadata);
+	ASSERT_EQ(0, nl_silence_set(&pair.nl_p, pair.primary.attach.id, 60000));
+	ASSERT_EQ(0, nl_bind(&pair.nl_p, pair.primary.attach.id));
+	ASSERT_EQ(0, nl_silence_set(&pair.nl_p, pair.primary.attach.id, 50));
+	for (i = 0; i < 500 && state_p() != LOCKSTEP_STATE_ORPHAN_P; i++)
+		usleep(10000);
+	EXPECT_EQ(LOCKSTEP_STATE_ORPHAN_P, state_p());
+}
+
 static bool log_full(struct pair *p)
 {
 	return !nl_guest_get(&p->nl_p, p->primary.attach.id, &reply) &&
