@@ -183,9 +183,15 @@ static int sender(void *data)
 
 	allow_signal(SIGTERM);		/* the way out of a blocking netlink_unicast() */
 	while (!kthread_should_stop()) {
-		bool busy = may_send(guest) ? READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG :
-					      may_ack(guest);
+		bool busy;
 
+		/* Somebody's, or that of lockstep_sender_stop(): then the guest is dead and
+		 * nothing below blocks. Left pending, it would end every sleep at once.
+		 */
+		if (signal_pending(current))
+			flush_signals(current);
+		busy = may_send(guest) ? READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG :
+					 may_ack(guest);
 		wait_event_interruptible_hrtimeout(guest->send_wq,
 						   READ_ONCE(guest->flush) || kthread_should_stop(),
 						   ns_to_ktime(busy ? FLUSH_NS : IDLE_NS));
@@ -223,8 +229,8 @@ int lockstep_sender_start(struct lockstep_guest *guest)
 
 /**
  * lockstep_sender_stop - end the thread, whatever it waits for
- * @guest: being detached, @dead is set: nothing is sent any more, so the signal
- *	   ends a send that blocks for good
+ * @guest: being detached, @dead is set, or nobody can be bound to it yet: nothing is
+ *	   sent any more, so the signal ends a send that blocks for good
  */
 void lockstep_sender_stop(struct lockstep_guest *guest)
 {

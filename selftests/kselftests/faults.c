@@ -3,7 +3,11 @@
  * A pair that something happens to: a twin that differs, a log that was changed or
  * lost, daemons and VMMs that go, who wins and who never may.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kselftest_harness.h"
@@ -70,6 +74,13 @@ static uint32_t rounds(const struct machine *machine)
 static bool some_rounds(struct pair *p)
 {
 	return rounds(&p->twin) >= 20;
+}
+
+static uint32_t more_than;
+
+static bool more_rounds(struct pair *p)
+{
+	return rounds(&p->twin) > more_than;
 }
 
 static void run_some(struct __test_metadata *_metadata)
@@ -480,6 +491,68 @@ TEST_F(faults, silence_shortened)
 	for (i = 0; i < 500 && state_p() != LOCKSTEP_STATE_ORPHAN_P; i++)
 		usleep(10000);
 	EXPECT_EQ(LOCKSTEP_STATE_ORPHAN_P, state_p());
+}
+
+/* The module's thread that sends for the primary; 0: it is not there. */
+static int sender_find(void)
+{
+	char path[64], comm[32];
+	struct dirent *entry;
+	DIR *proc = opendir("/proc");
+	int pid = 0;
+	FILE *file;
+
+	while (proc && !pid && (entry = readdir(proc))) {
+		snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
+		file = fopen(path, "r");
+		if (!file)
+			continue;
+		if (fgets(comm, sizeof(comm), file) && !strcmp(comm, "lockstep/test-p\n"))
+			pid = atoi(entry->d_name);
+		fclose(file);
+	}
+	if (proc)
+		closedir(proc);
+	return pid;
+}
+
+/* How often a thread has gone to sleep by itself. */
+static unsigned long sleeps(int pid)
+{
+	static const char name[] = "voluntary_ctxt_switches:";
+	char path[64], line[128];
+	unsigned long n = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, sizeof(name) - 1))
+			n = strtoul(line + sizeof(name) - 1, NULL, 10);
+	if (file)
+		fclose(file);
+	return n;
+}
+
+static int sender;
+static unsigned long slept;
+
+static bool sender_sleeps(struct pair *p)
+{
+	return sleeps(sender) > slept + 20;
+}
+
+/* A signal that somebody sends to the sender (kill -1) is not what ends it. */
+TEST_F(faults, sender_signalled)
+{
+	run_some(_metadata);
+	sender = sender_find();
+	ASSERT_LT(0, sender);
+	ASSERT_EQ(0, kill(sender, SIGTERM));
+	slept = sleeps(sender);
+	EXPECT_TRUE(pair_until(&pair, sender_sleeps, END_MS));
+	more_than = rounds(&pair.twin) + 20;
+	EXPECT_TRUE(pair_until(&pair, more_rounds, END_MS));
 }
 
 static bool log_full(struct pair *p)
