@@ -28,6 +28,10 @@ check:
 check-long:
 	scripts/check --long
 
+bench-mapreduce:
+	scripts/deps build
+	$(MAKE) -C mapreduce bench
+
 style:
 	scripts/style
 
@@ -58,10 +62,11 @@ help:
 	@echo 'make check-long   the same with the long scenarios'
 	@echo 'make demo         two lab hosts, a protected Debian guest, a power loss, a table; DEMO=--small: a small guest'
 	@echo 'make lab          lab scenarios; SCENARIOS="boot qemu" chooses'
+	@echo 'make bench-mapreduce  speed of MapReduce next to that of others, as ratios'
 	@echo 'make style        style and static checks, TAP'
 	@echo 'make install      programs, man pages, units: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall    takes them away again'
 	@echo 'make clean        removes what was built; the cache (lab kernels, QEMU) stays'
 
-.PHONY: all modules check check-long style lab demo install uninstall clean help
+.PHONY: all modules check check-long bench-mapreduce style lab demo install uninstall clean help
 .PHONY: $(PROGRAM_DIRS:%=all-%)

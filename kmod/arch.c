@@ -212,6 +212,37 @@ bool lockstep_arch_clean_boundary(struct lockstep_vcpu *lv)
 	return ops->clean_boundary(lv);
 }
 
+bool lockstep_arch_can_step(void)
+{
+	return ops->step_enter;
+}
+
+bool lockstep_arch_debug_free(struct lockstep_vcpu *lv)
+{
+	return ops->debug_free(lv);
+}
+
+bool lockstep_arch_event_queued(struct lockstep_vcpu *lv)
+{
+	return ops->event_queued(lv);
+}
+
+void lockstep_arch_resume_flag_clear(struct lockstep_vcpu *lv)
+{
+	ops->resume_flag_clear(lv);
+}
+
+void lockstep_arch_step_enter(struct lockstep_vcpu *lv, const struct lockstep_step *step)
+{
+	ops->step_enter(lv, step);
+}
+
+enum lockstep_step_exit lockstep_arch_step_exit(struct lockstep_vcpu *lv,
+						const struct lockstep_step *step)
+{
+	return ops->step_exit(lv, step);
+}
+
 /**
  * lockstep_arch_vcpu_idle() - has KVM nothing left to do for this instruction?
  * @vcpu: the vCPU
@@ -228,5 +259,6 @@ bool lockstep_arch_vcpu_idle(const struct kvm_vcpu *vcpu)
 	       !arch->interrupt.injected &&
 	       !arch->nmi_injected && !READ_ONCE(arch->nmi_pending) &&
 	       !atomic_read(&arch->nmi_queued) && !lockstep_smi_pending(vcpu) &&
-	       !arch->complete_userspace_io && !arch->emulate_regs_need_sync_to_vcpu;
+	       !arch->complete_userspace_io && !arch->emulate_regs_need_sync_to_vcpu &&
+	       !kvm_test_request(KVM_REQ_TRIPLE_FAULT, (struct kvm_vcpu *)vcpu);
 }

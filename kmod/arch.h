@@ -33,6 +33,37 @@ enum lockstep_tsc_exit {
 };
 
 /**
+ * struct lockstep_step - how the next entry is to end early
+ * @rip:  the instruction to stop before, by a breakpoint
+ * @pass: the vCPU is before it already and shall go past it once
+ * @rep:  it is a REP that the vCPU is in, to be stopped in: run it with a smaller RCX
+ *	  to its end, then put it back
+ * @rcx:  @rep: RCX to stop at, smaller than what it is
+ */
+struct lockstep_step {
+	u64 rip;
+	bool pass;
+	bool rep;
+	u64 rcx;
+};
+
+/**
+ * enum lockstep_step_exit - how an entry with a step ended
+ * @LOCKSTEP_STEP_NONE: by itself: the exit is KVM's
+ * @LOCKSTEP_STEP_BREAK: at the breakpoint
+ * @LOCKSTEP_STEP_REP: the vCPU is in the REP, with the RCX wanted; the instruction has
+ *	retired once more than in the guest's life
+ * @LOCKSTEP_STEP_EVENT: an exception would have shown the guest the smaller RCX: it did
+ *	not happen yet, enter again without @rep
+ */
+enum lockstep_step_exit {
+	LOCKSTEP_STEP_NONE = 0,
+	LOCKSTEP_STEP_BREAK,
+	LOCKSTEP_STEP_REP,
+	LOCKSTEP_STEP_EVENT,
+};
+
+/**
  * struct lockstep_arch_ops - one vendor's side of the module
  *
  * The contract of each is at the function of that name below.
@@ -52,6 +83,12 @@ struct lockstep_arch_ops {
 	int (*tsc_skip)(struct lockstep_vcpu *lv);
 	void (*regs_get)(struct lockstep_vcpu *lv, struct lockstep_regs *regs);
 	bool (*clean_boundary)(struct lockstep_vcpu *lv);
+	bool (*debug_free)(struct lockstep_vcpu *lv);
+	bool (*event_queued)(struct lockstep_vcpu *lv);
+	void (*resume_flag_clear)(struct lockstep_vcpu *lv);
+	void (*step_enter)(struct lockstep_vcpu *lv, const struct lockstep_step *step);
+	enum lockstep_step_exit (*step_exit)(struct lockstep_vcpu *lv,
+					     const struct lockstep_step *step);
 };
 
 extern const struct lockstep_arch_ops lockstep_svm_ops;
@@ -167,5 +204,24 @@ static inline void lockstep_arch_regs_get(struct lockstep_vcpu *lv, struct locks
  * done and no interrupt shadow is on: a place that the other host has as well
  */
 bool lockstep_arch_clean_boundary(struct lockstep_vcpu *lv);
+
+/* Is stepping implemented for this vendor? The functions below need it. */
+bool lockstep_arch_can_step(void);
+
+/* Does the guest leave debug registers and TF alone, so that breakpoints are ours?
+ * In either hook, or with vcpu->mutex held.
+ */
+bool lockstep_arch_debug_free(struct lockstep_vcpu *lv);
+
+/* In lockstep_vcpu_run(), before the entry: will it begin with an event's delivery? */
+bool lockstep_arch_event_queued(struct lockstep_vcpu *lv);
+
+/* Clear RF, which tells whether a REP was interrupted: that is not the same on both sides. */
+void lockstep_arch_resume_flag_clear(struct lockstep_vcpu *lv);
+
+/* In lockstep_vcpu_run(), around one entry; afterwards nothing of it is left. */
+void lockstep_arch_step_enter(struct lockstep_vcpu *lv, const struct lockstep_step *step);
+enum lockstep_step_exit lockstep_arch_step_exit(struct lockstep_vcpu *lv,
+						const struct lockstep_step *step);
 
 #endif /* _LOCKSTEP_ARCH_H */

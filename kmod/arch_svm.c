@@ -13,6 +13,7 @@
 
 #include <linux/kvm_host.h>
 #include <linux/module.h>
+#include <asm/debugreg.h>
 #include <asm/svm.h>
 
 #include "arch.h"
@@ -26,6 +27,7 @@ static const struct lockstep_arch_field svm_fields[] = LOCKSTEP_SVM_FIELDS;
 
 /* Bits of vmcb->control.clean and .nested_ctl; KVM has them in a private header. */
 #define SVM_CLEAN_INTERCEPTS	BIT(0)
+#define SVM_CLEAN_DR		BIT(6)
 #define SVM_NESTED_SEV		BIT(1)
 
 #define CPUID_EXTENDED		0x80000001
@@ -201,6 +203,102 @@ static bool svm_clean_boundary(struct lockstep_vcpu *lv)
 	       !(vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK);
 }
 
+/* ---- steps: manual vol. 2, 13.1 (debug registers), 15.5 (VMRUN: DR6 and DR7 from the VMCB) ---- */
+
+#define DR7_BREAKS(n)	(DR7_FIXED_1 | (DR_LOCAL_ENABLE_MASK & (BIT(2 * (n)) - 1)))
+#define DR7_DETECT	BIT(13)
+#define DR7_ANY		(DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK | DR7_DETECT)
+
+/* A REP is two bytes long, or up to five with prefixes: so many places may follow it. */
+#define REP_LEN_MIN	2
+#define REP_LENS	4
+
+static bool svm_debug_free(struct lockstep_vcpu *lv)
+{
+	const struct kvm_vcpu_arch *arch = &lv->vcpu->arch;
+
+	return !arch->switch_db_regs && !(arch->dr7 & DR7_ANY) &&
+	       !(svm_vmcb(lv->vcpu)->save.rflags & X86_EFLAGS_TF);
+}
+
+static bool svm_event_queued(struct lockstep_vcpu *lv)
+{
+	return svm_vmcb(lv->vcpu)->control.event_inj & SVM_EVTINJ_VALID;
+}
+
+static void svm_resume_flag_clear(struct lockstep_vcpu *lv)
+{
+	svm_flag_clear(lv->vcpu);
+}
+
+/*
+ * Breakpoints: DR0 to DR3 are the host's registers, which KVM leaves alone as long as
+ * the guest uses none (debug_free), and which the host has no use for with its DR7 off
+ * (KVM restores them when the host has breakpoints of its own). #DB exits always: KVM
+ * intercepts it against guests that would hang the CPU.
+ */
+static void svm_step_enter(struct lockstep_vcpu *lv, const struct lockstep_step *step)
+{
+	struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+	int i;
+
+	lv->dr7 = vmcb->save.dr7;
+	lv->exceptions = vmcb->control.intercepts[INTERCEPT_EXCEPTION];
+	if (step->rep) {
+		lv->vcpu->arch.regs[VCPU_REGS_RCX] -= step->rcx;
+		for (i = 0; i < REP_LENS; i++)
+			set_debugreg(step->rip + REP_LEN_MIN + i, i);
+		vmcb->save.dr7 = DR7_BREAKS(REP_LENS);
+		vmcb->control.intercepts[INTERCEPT_EXCEPTION] = ~0U;
+		vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+	} else {
+		set_debugreg(step->rip, 0);
+		vmcb->save.dr7 = DR7_BREAKS(1);
+		if (step->pass)
+			vmcb->save.rflags |= X86_EFLAGS_RF;
+	}
+	vmcb->control.clean &= ~SVM_CLEAN_DR;
+}
+
+/* The REP has ended if the vCPU is not at it any more: nothing was delivered, and nothing behind it has run. */
+static bool svm_rep_ended(struct lockstep_vcpu *lv, const struct lockstep_step *step)
+{
+	unsigned long *regs = lv->vcpu->arch.regs;
+	bool ended = regs[VCPU_REGS_RIP] != step->rip;
+
+	regs[VCPU_REGS_RIP] = step->rip;
+	regs[VCPU_REGS_RCX] += step->rcx;
+	return ended;
+}
+
+static enum lockstep_step_exit svm_step_exit(struct lockstep_vcpu *lv,
+					     const struct lockstep_step *step)
+{
+	struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+	u32 code = vmcb->control.exit_code;
+	u64 hit = 0;
+
+	svm_flag_clear(lv->vcpu);
+	vmcb->save.dr7 = lv->dr7;
+	vmcb->control.clean &= ~SVM_CLEAN_DR;
+	if (code == SVM_EXIT_EXCP_BASE + DB_VECTOR) {
+		hit = vmcb->save.dr6 & DR_TRAP_BITS;
+		vmcb->save.dr6 &= ~DR_TRAP_BITS;
+	}
+	if (!step->rep)
+		/* with a trap of the guest's own: that goes first, and this comes again */
+		return hit && !(vmcb->save.dr6 & DR_STEP) ? LOCKSTEP_STEP_BREAK :
+							    LOCKSTEP_STEP_NONE;
+	vmcb->control.intercepts[INTERCEPT_EXCEPTION] = lv->exceptions;
+	vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+	if (svm_rep_ended(lv, step))
+		return LOCKSTEP_STEP_REP;
+	if (code >= SVM_EXIT_EXCP_BASE && code < SVM_EXIT_EXCP_BASE + 32 &&
+	    !(lv->exceptions & BIT(code - SVM_EXIT_EXCP_BASE)))
+		return LOCKSTEP_STEP_EVENT;
+	return LOCKSTEP_STEP_NONE;
+}
+
 const struct lockstep_arch_ops lockstep_svm_ops = {
 	.name = "SVM",
 	.module = "kvm_amd",
@@ -215,4 +313,9 @@ const struct lockstep_arch_ops lockstep_svm_ops = {
 	.tsc_skip = svm_tsc_skip,
 	.regs_get = svm_regs_get,
 	.clean_boundary = svm_clean_boundary,
+	.debug_free = svm_debug_free,
+	.event_queued = svm_event_queued,
+	.resume_flag_clear = svm_resume_flag_clear,
+	.step_enter = svm_step_enter,
+	.step_exit = svm_step_exit,
 };

@@ -154,6 +154,11 @@ static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 
 	if (cmd == LOCKSTEP_RELEASED)
 		return guest ? do_released(guest, (void __user *)arg) : -EINVAL;
+	if (cmd == LOCKSTEP_KICK) {
+		if (guest)
+			lockstep_forced_kick(guest);
+		return guest ? 0 : -EINVAL;
+	}
 	/* not -EINTR: that would tell the VMM that a stop was counted */
 	if (mutex_lock_interruptible(&session->lock))
 		return -ERESTARTNOINTR;

@@ -282,9 +282,12 @@ static int guest_build(struct lockstep_guest *guest, const struct lockstep_attac
 	ret = lockstep_sender_start(guest);
 	if (ret)
 		return ret;
+	lockstep_forced_init(guest);
 	ret = vcpu_hook(guest);
-	if (ret)
+	if (ret) {
+		lockstep_forced_exit(guest);
 		lockstep_sender_stop(guest);
+	}
 	return ret;
 }
 
@@ -339,7 +342,7 @@ struct lockstep_guest *lockstep_guest_attach(struct lockstep_attach *attach)
 
 	memcpy(attach->instance, guest->instance, sizeof(attach->instance));
 	attach->id = guest->id;
-	attach->counter = LOCKSTEP_COUNTER_STOPS;
+	attach->counter = guest->forced.pmc.kind;
 	mutex_lock(&guest->lock);
 	lockstep_netlink_state_send(guest, LOCKSTEP_STATE_FREE, LOCKSTEP_EVENT_NONE,
 				    LOCKSTEP_FLAG_NEW);
@@ -367,6 +370,7 @@ void lockstep_guest_detach(struct lockstep_guest *guest)
 	mutex_unlock(&guest->lock);
 
 	vcpu_unhook(guest);
+	lockstep_forced_exit(guest);
 	cancel_delayed_work_sync(&guest->watch);
 	lockstep_sender_stop(guest);
 	mutex_lock(&attach_lock);	/* the name is free when all of it is gone */

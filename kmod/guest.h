@@ -31,6 +31,7 @@
 #include <linux/lockstep.h>
 #include "arch.h"
 #include "clock.h"
+#include "forced.h"
 #include "gate.h"
 #include "hook.h"
 #include "log.h"
@@ -96,6 +97,7 @@ struct lockstep_guest_stats {
  * @stopping: the hook: this exit goes to user space
  * @told_live: GO_LIVE was returned
  * @count:    position: deterministic stops and clock reads so far
+ * @forced:   stops between those of the guest
  * @clock:    virtual clock
  * @log:      the log
  * @horizon:  twin: no input that is not here has a lower count
@@ -159,6 +161,7 @@ struct lockstep_guest {
 	bool stopping;
 	bool told_live;
 	u64 count;
+	struct lockstep_forced forced;
 	struct lockstep_clock_source clock;
 	struct lockstep_log log;
 	u64 horizon;

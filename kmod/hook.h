@@ -29,12 +29,16 @@
  *	    holds a reference on the vCPU's file until after lockstep_hook_del()
  * @rdtscp: arch: the guest has RDTSCP. Valid once @cpuid_read
  * @cpuid_read: arch: the guest's CPUID was looked at (at its first entry here)
+ * @dr7:    arch: the guest's, while a step has its place
+ * @exceptions: arch: likewise, those that exit
  */
 struct lockstep_vcpu {
 	struct hlist_node node;
 	struct kvm_vcpu *vcpu;
 	bool rdtscp;
 	bool cpuid_read;
+	u64 dr7;
+	u32 exceptions;
 };
 
 int lockstep_hook_init(void);

@@ -8,6 +8,7 @@
  */
 #include <linux/module.h>
 #include "chardev.h"
+#include "pmc.h"
 #include "gate.h"
 #include "hook.h"
 #include "netlink.h"
@@ -27,6 +28,9 @@ static int __init lockstep_init(void)
 	ret = lockstep_hook_init();
 	if (ret)
 		goto err_gates;
+	ret = lockstep_pmc_init();
+	if (ret)
+		goto err_hook;
 	ret = lockstep_sysfs_init();
 	if (ret)
 		goto err_hook;

@@ -110,7 +110,7 @@ static int guest_put(struct sk_buff *skb, struct lockstep_guest *guest, u32 port
 	lockstep_gate_name_get(&guest->gate, dev);
 	mutex_lock(&guest->lock);
 	if (!identity_put(skb, guest, 0) && !stats_put(skb, guest) &&
-	    !nla_put_u32(skb, LOCKSTEP_A_COUNTER, LOCKSTEP_COUNTER_STOPS) &&
+	    !nla_put_u32(skb, LOCKSTEP_A_COUNTER, guest->forced.pmc.kind) &&
 	    !nla_put_u32(skb, LOCKSTEP_A_BOUND, !!guest->portid) &&
 	    !nla_put_u32(skb, LOCKSTEP_A_VMM_PID, guest->vmm_pid) &&
 	    !nla_put_string(skb, LOCKSTEP_A_OUTPUT_DEV, dev) &&

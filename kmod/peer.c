@@ -88,8 +88,13 @@ int lockstep_guest_feed(struct lockstep_guest *guest, u64 generation, const u8 *
 	ret = lockstep_batch_check(data, len);
 	if (ret)
 		return ret;
-	if (le16_to_cpu(batch->counter) != LOCKSTEP_COUNTER_STOPS)
+	if (le16_to_cpu(batch->counter) != LOCKSTEP_COUNTER_STOPS &&
+	    le16_to_cpu(batch->counter) != guest->forced.pmc.kind) {
+		pr_warn_ratelimited("lockstep: %s: the log counts otherwise (%u) than this host (%u): load the module with the same counter= on both\n",
+				    guest->name, le16_to_cpu(batch->counter),
+				    guest->forced.pmc.kind);
 		return -EPROTO;
+	}
 	mutex_lock(&guest->lock);
 	if (guest->dead || !lockstep_state_rule(guest->state)->acks ||
 	    !from_peer(guest, generation, peer)) {

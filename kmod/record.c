@@ -89,6 +89,7 @@ static int payload_check(const struct lockstep_rec *rec)
 	case LOCKSTEP_RECORD_CONTROL:
 		return rec->len == 0 ? 0 : -EBADMSG;
 	case LOCKSTEP_RECORD_WALL:
+	case LOCKSTEP_RECORD_FORCED:
 		return rec->len == sizeof(u64) ? 0 : -EBADMSG;
 	}
 	return -EBADMSG;

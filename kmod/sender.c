@@ -58,14 +58,17 @@ static bool released_news(const struct lockstep_guest *guest)
 }
 
 /*
- * The count below which no input will be added to the log.  A vCPU that has
- * left its last stop takes none there any more, however long it computes.  The
- * count is read first: with a newer one, at_stop speaks of that stop or a later.
+ * The count below which no input will be added to the log, nor a forced position.
+ * Where there are none of those, a vCPU that has left its last stop takes no input
+ * there any more, however long it computes.  The count is read first: with a newer
+ * one, at_stop speaks of that stop or a later.
  */
 static u64 horizon_now(const struct lockstep_guest *guest)
 {
 	u64 count = smp_load_acquire(&guest->count);	/* pairs with its increments */
 
+	if (guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS)
+		return count;
 	/* pairs with lockstep_vcpu_run(): after the inputs of the stop */
 	return smp_load_acquire(&guest->at_stop) ? count : count + 1;
 }
@@ -104,7 +107,7 @@ static void batch_fill(struct lockstep_guest *guest, struct lockstep_batch *batc
 	memset(batch, 0, sizeof(*batch));
 	batch->magic = cpu_to_le32(LOCKSTEP_BATCH_MAGIC);
 	batch->version = cpu_to_le16(LOCKSTEP_ABI_VERSION);
-	batch->counter = cpu_to_le16(LOCKSTEP_COUNTER_STOPS);
+	batch->counter = cpu_to_le16(guest->forced.pmc.kind);
 	batch->len = cpu_to_le32(len);
 	batch->lsn = cpu_to_le64(log->sent);
 	batch->horizon = cpu_to_le64(horizon);

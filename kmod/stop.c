@@ -7,6 +7,7 @@
  * call finishes it as a living side.
  */
 #include <linux/uaccess.h>
+#include "forced.h"
 #include "replay.h"
 #include "sender.h"
 #include "stop.h"
@@ -166,6 +167,12 @@ static int next_powered_off(struct lockstep_guest *guest)
 	return -EAGAIN;
 }
 
+/* Nothing (more) is taken at this stop; what comes before the next one is known. */
+static int next_enter(struct lockstep_guest *guest, const struct lockstep_rec *rec)
+{
+	return lockstep_forced_look(guest, rec) ? -EAGAIN : LOCKSTEP_VERDICT_ENTER;
+}
+
 static int next_replay(struct lockstep_guest *guest, struct lockstep_next *next)
 {
 	struct lockstep_rec rec;
@@ -180,21 +187,21 @@ static int next_replay(struct lockstep_guest *guest, struct lockstep_next *next)
 	case LOCKSTEP_REPLAY_RECORD:
 		break;
 	case LOCKSTEP_REPLAY_AHEAD:
-		return LOCKSTEP_VERDICT_ENTER;
+		return next_enter(guest, NULL);
 	case LOCKSTEP_REPLAY_LIVE:
 		return -EAGAIN;
 	default:
 		return ret == -ESHUTDOWN || ret == -EILSEQ ? -EAGAIN : ret;
 	}
 	if (lockstep_record_is_short(rec.type) || rec.pos.count > guest->count)
-		return LOCKSTEP_VERDICT_ENTER;
+		return next_enter(guest, &rec);
 	if (rec.pos.count < guest->count) {
 		lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, rec.pos.count, guest->count);
 		return -EAGAIN;
 	}
 	/* the other kinds are made on the way to the next stop, by the exit itself */
 	return rec.type == LOCKSTEP_RECORD_INPUT ? next_apply(guest, &rec, next) :
-						   LOCKSTEP_VERDICT_ENTER;
+						   next_enter(guest, &rec);
 }
 
 /* Nobody is there who could confirm a power-off, or needs to. */
@@ -231,6 +238,7 @@ int lockstep_stop_next(struct lockstep_guest *guest, struct lockstep_next *next)
 	if (next->flags & LOCKSTEP_NEXT_STOP) {
 		WRITE_ONCE(guest->at_stop, true);	/* see horizon_now() */
 		smp_store_release(&guest->count, guest->count + 1);	/* after at_stop */
+		lockstep_forced_at_stop(guest);
 	}
 	if (next->flags & LOCKSTEP_NEXT_IDLE && READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		lockstep_sender_flush(guest);

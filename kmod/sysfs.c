@@ -286,6 +286,8 @@ void lockstep_guest_stats_get(struct lockstep_guest *guest, u64 *values)
 	values[LOCKSTEP_S_STOPS] = READ_ONCE(guest->count);
 	values[LOCKSTEP_S_IGNORED_EVENTS] = stats->ignored_events;
 	values[LOCKSTEP_S_DIVERGENCES] = stats->divergences;
+	values[LOCKSTEP_S_FORCED] = guest->forced.forced;
+	values[LOCKSTEP_S_STEPS] = guest->forced.steps;
 	values[LOCKSTEP_S_DUPLICATES_MAX] = max(stats->duplicates_max, gate.unacked_max);
 }
 
@@ -330,6 +332,8 @@ static struct counter_attr counters[] = {
 	COUNTER("ignored_events", IGNORED_EVENTS),
 	COUNTER("divergences", DIVERGENCES),
 	COUNTER("duplicates_max", DUPLICATES_MAX),
+	COUNTER("forced", FORCED),
+	COUNTER("steps", STEPS),
 };
 
 static struct attribute *counter_attrs[ARRAY_SIZE(counters) + 1];	/* filled at load */

@@ -9,6 +9,7 @@
  * lockstep_vcpu_exit(), where the thread may sleep.
  */
 #include <linux/sched/signal.h>
+#include "forced.h"
 #include "replay.h"
 #include "sender.h"
 #include "vcpu.h"
@@ -18,10 +19,29 @@ static inline struct lockstep_guest *guest_of(struct lockstep_vcpu *lv)
 	return container_of(lv, struct lockstep_guest, lv);
 }
 
-/* Does the VMM want the vCPU back? The page is its own: any answer is safe. */
+/* The page is the VMM's own: any answer is safe. */
 static inline bool vmm_wants(const struct lockstep_guest *guest, u64 now)
 {
 	return READ_ONCE(guest->page->kick) || now >= READ_ONCE(guest->page->deadline);
+}
+
+/**
+ * lockstep_vcpu_is_wanted - does the VMM want the vCPU back?
+ * @guest: a side that lives; any context
+ */
+bool lockstep_vcpu_is_wanted(const struct lockstep_guest *guest)
+{
+	return vmm_wants(guest, lockstep_clock_peek(&guest->clock));
+}
+
+/* A twin: nothing is to happen before the next stop, or it may not be known. */
+static inline bool twin_is_free(const struct lockstep_guest *guest)
+{
+	const struct lockstep_log *log = &guest->log;
+
+	if (lockstep_log_head(log) != log->tail)
+		return *lockstep_log_at(log, log->tail) != LOCKSTEP_RECORD_FORCED;
+	return READ_ONCE(guest->horizon) > guest->count;
 }
 
 /**
@@ -74,7 +94,27 @@ static int tsc_value(struct lockstep_guest *guest, u64 *ns, bool *stop)
 		*stop = true;
 	guest->stats.tsc++;
 	smp_store_release(&guest->count, guest->count + 1);	/* after the record */
+	if (mode == LOCKSTEP_VCPU_REPLAY)
+		guest->forced.known = twin_is_free(guest);
 	return 0;
+}
+
+static inline bool twin_is_guided(const struct lockstep_guest *guest)
+{
+	return READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY &&
+	       (!guest->forced.known || guest->forced.target);
+}
+
+static fastpath_t enter_guest(struct lockstep_guest *guest, u64 run_flags)
+{
+	u64 deadline;
+
+	if (unlikely(twin_is_guided(guest)))
+		return lockstep_forced_run(guest, run_flags);
+	deadline = READ_ONCE(guest->page->deadline);
+	if (unlikely(deadline != guest->forced.deadline))
+		lockstep_forced_deadline_set(guest, deadline);
+	return lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 }
 
 /**
@@ -90,12 +130,14 @@ fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
 	bool stop;
 	u64 ns;
 
-	/* parked: let KVM deliver what it has injected, run nothing */
-	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK || guest->stopping))
-		run_flags |= KVM_RUN_FORCE_IMMEDIATE_EXIT;
 	smp_store_release(&guest->at_stop, false);	/* after the inputs of the stop */
 	lockstep_arch_vcpu_enter(lv);
-	fastpath = lockstep_hook_run_orig(lv->vcpu, run_flags);
+	/* parked: let KVM deliver what it has injected, run nothing */
+	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK || guest->stopping))
+		fastpath = lockstep_hook_run_orig(lv->vcpu,
+						  run_flags | KVM_RUN_FORCE_IMMEDIATE_EXIT);
+	else
+		fastpath = enter_guest(guest, run_flags);
 	if (fastpath != EXIT_FASTPATH_NONE)
 		return fastpath;
 	which = lockstep_arch_tsc_exit(lv);
@@ -108,6 +150,9 @@ fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
 		guest->stopping = true;
 		return EXIT_FASTPATH_EXIT_HANDLED;
 	}
+	/* what comes next has to be known, or prepared for, where one may sleep */
+	if (unlikely(twin_is_guided(guest)))
+		return EXIT_FASTPATH_EXIT_HANDLED;
 	return EXIT_FASTPATH_REENTER_GUEST;
 }
 
@@ -177,6 +222,23 @@ static void throttle(struct lockstep_guest *guest)
 	guest->stats.throttle_ns += ktime_get_ns() - start;
 }
 
+/* A twin that does not know what comes before the next stop waits for it. */
+static int twin_look(struct lockstep_guest *guest)
+{
+	struct kvm_vcpu *vcpu = guest->lv.vcpu;
+	struct lockstep_rec rec;
+	int ret;
+
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	ret = lockstep_replay_wait(guest, &rec, true);
+	if (ret == LOCKSTEP_REPLAY_RECORD)
+		ret = lockstep_forced_look(guest, &rec);
+	else if (ret == LOCKSTEP_REPLAY_AHEAD)
+		ret = lockstep_forced_look(guest, NULL);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	return ret < 0 ? ret : 0;
+}
+
 /**
  * lockstep_vcpu_exit - after an exit that left the entry loop; may sleep
  * @lv:       the vCPU
@@ -193,6 +255,11 @@ int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
 		ret = lockstep_hook_exit_orig(lv->vcpu, EXIT_FASTPATH_EXIT_HANDLED);
 		return ret > 0 ? back_to_user(guest, 0) : ret;
 	}
+	if (unlikely(guest->forced.reached || guest->forced.passed)) {
+		ret = lockstep_hook_exit_orig(lv->vcpu, EXIT_FASTPATH_EXIT_HANDLED);
+		return ret > 0 ? back_to_user(guest, lockstep_forced_arrive(guest) ? -EINTR : 0) :
+				 ret;
+	}
 	if (fastpath == EXIT_FASTPATH_NONE)
 		which = lockstep_arch_tsc_exit(lv);
 	if (which != LOCKSTEP_TSC_NONE)
@@ -203,10 +270,15 @@ int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
 		return ret;
 	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK) && sleep_for(guest, false))
 		return back_to_user(guest, -EINTR);
+	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY && !guest->forced.known) &&
+	    twin_look(guest))
+		return back_to_user(guest, -EINTR);
 	/* over, or live: the VMM is to hear of it before the guest's next stop */
 	if (lockstep_guest_is_over(guest) ||
 	    unlikely(READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE && !guest->told_live))
 		return back_to_user(guest, -EINTR);
+	if (unlikely(READ_ONCE(guest->forced.due)) && lockstep_forced_take(guest))
+		return back_to_user(guest, 0);
 	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
 	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
 		throttle(guest);

@@ -6,6 +6,7 @@
 #include "guest.h"
 
 int lockstep_vcpu_clock_log(struct lockstep_guest *guest, u8 type, u64 *ns, bool *stop);
+bool lockstep_vcpu_is_wanted(const struct lockstep_guest *guest);
 int lockstep_vcpu_room_wait(struct lockstep_guest *guest, u32 len);
 
 #endif

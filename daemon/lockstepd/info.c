@@ -60,6 +60,8 @@ static const char *const stats[] = {
 	[LOCKSTEP_S_IGNORED_EVENTS] = "ignored_events",
 	[LOCKSTEP_S_DIVERGENCES] = "divergences",
 	[LOCKSTEP_S_DUPLICATES_MAX] = "duplicates_max",
+	[LOCKSTEP_S_FORCED] = "forced",
+	[LOCKSTEP_S_STEPS] = "steps",
 };
 
 static const char *const divergences[] = {

@@ -353,7 +353,10 @@ static void interrupted(int sig)
 TEST_F(attach, parked)
 {
 	struct sigaction action = { .sa_handler = interrupted };
-	struct itimerval timer = { .it_value.tv_usec = 200000 };
+	/* again and again: the first may come before KVM_RUN */
+	struct itimerval timer = {
+		.it_value.tv_usec = 200000, .it_interval.tv_usec = 200000,
+	};
 
 	VM_LOAD(&self->vm, spin);
 	ASSERT_EQ(0, attach(self->fd, &self->request));

@@ -227,17 +227,35 @@ TEST_F(faults, garbage)
 	EXPECT_EQ(0, rounds(&pair.twin));
 }
 
-static struct nl_msg *batch_get(const struct lockstep_batch **batch, size_t *len)
+/*
+ * A batch with records waits, and is the first: one before it that only carries a
+ * horizon comes when the sender looks while the vCPU is on its way to its first stop.
+ */
+static bool records_wait(struct pair *p)
 {
-	int i;
+	const struct lockstep_batch *batch;
 
+	while (p->waiting) {
+		batch = nl_get(p->waiting, LOCKSTEP_A_BATCH, NULL);
+		if (batch && batch->len)
+			return true;
+		pair_lose(p);
+	}
+	return false;
+}
+
+static bool two_wait(struct pair *p)
+{
+	return p->waiting && p->waiting->next;
+}
+
+/* The first batch with records, which the twin does not get. */
+static const struct lockstep_batch *batch_get(size_t *len)
+{
 	pair.cut_log = true;
-	machine_start(&pair.primary);
-	for (i = 0; i < 200 && !pair.waiting; i++)
-		pair_step(&pair, 20);
-	if (pair.waiting)
-		*batch = nl_get(pair.waiting, LOCKSTEP_A_BATCH, len);
-	return pair.waiting;
+	if (machine_start(&pair.primary) || !pair_until(&pair, records_wait, END_MS))
+		return NULL;
+	return nl_get(pair.waiting, LOCKSTEP_A_BATCH, len);
 }
 
 /* A batch by hand: what is refused leaves the twin as it was. */
@@ -250,7 +268,8 @@ TEST_F(faults, feed_refused)
 	uint8_t other[LOCKSTEP_UUID_LEN];
 	size_t len, i;
 
-	ASSERT_NE(NULL, batch_get(&batch, &len));
+	batch = batch_get(&len);
+	ASSERT_NE(NULL, batch);
 	memcpy(copy, batch, len);
 	memcpy(other, peer, sizeof(other));
 	other[3] ^= 1;
@@ -285,22 +304,15 @@ TEST_F(faults, feed_refused)
 /* A batch is lost: the hole is refused, and filled by sending again. */
 TEST_F(faults, hole)
 {
-	const struct lockstep_batch *batch;
-	struct nl_msg *first, msg;
+	struct nl_msg msg;
 	size_t len;
-	int i;
 
-	ASSERT_NE(NULL, batch_get(&batch, &len));
-	for (i = 0; i < 200 && !pair.waiting->next; i++)
-		pair_step(&pair, 20);
-	first = pair.waiting;
-	ASSERT_NE(NULL, first->next);
-	ASSERT_NE(0, batch->len);
-	pair.waiting = first->next;
+	ASSERT_NE(NULL, batch_get(&len));
+	ASSERT_TRUE(pair_until(&pair, two_wait, END_MS));
+	pair_lose(&pair);
 	pair.cut_log = false;
 	pair_step(&pair, 20);
 	EXPECT_EQ(-ERANGE, pair.feed_error);
-	free(first);
 	nl_begin(&msg, &pair.nl_p, LOCKSTEP_CMD_REWIND, NLM_F_ACK);
 	nl_put_u32(&msg, LOCKSTEP_A_ID, pair.primary.attach.id);
 	nl_put_u64(&msg, LOCKSTEP_A_LSN, 1ULL << 40);
@@ -344,6 +356,19 @@ TEST_F(faults, ack_refused)
 	EXPECT_EQ(pair.ack.lsn, nl_stat(&reply, LOCKSTEP_S_ACKED));
 }
 
+/* Stands still, parked or waiting: it gets there, and then there is no more of it. */
+static bool stands_still(const struct machine *machine)
+{
+	uint32_t last;
+	int i;
+
+	for (i = 0; i < END_MS / 10 && !machine_sleeps(machine); i++)
+		usleep(10000);
+	last = rounds(machine);
+	usleep(100000);
+	return machine_sleeps(machine) && last == rounds(machine);
+}
+
 static bool twin_solo(struct pair *p)
 {
 	return state_t() == LOCKSTEP_STATE_SOLO;
@@ -360,18 +385,12 @@ TEST_F(faults, failover)
 	pair_step(&pair, 50);
 	EXPECT_EQ(0, event_t(LOCKSTEP_EVENT_PEER_FAILED));
 	EXPECT_EQ(LOCKSTEP_STATE_CONTEST_B, state_t());
-	for (i = 0; i < 100; i++) {
-		pair_step(&pair, 10);
-		ASSERT_EQ(0, nl_guest_get(&pair.nl_t, pair.twin.attach.id, &reply));
-		if (nl_get_u32(&reply, LOCKSTEP_A_FLAGS) & LOCKSTEP_FLAG_DRAINED)
-			break;
-	}
-	EXPECT_TRUE(nl_get_u32(&reply, LOCKSTEP_A_FLAGS) & LOCKSTEP_FLAG_DRAINED);
+	ASSERT_TRUE(pair_until(&pair, pair_twin_drained, END_MS));
+	ASSERT_EQ(0, nl_guest_get(&pair.nl_t, pair.twin.attach.id, &reply));
 	EXPECT_TRUE(nl_get_u32(&reply, LOCKSTEP_A_FLAGS) & LOCKSTEP_FLAG_CLAIMED);
-	/* before the arbiter's word it does nothing */
+	/* before the arbiter's word it does nothing but reach its next stop */
+	EXPECT_TRUE(stands_still(&pair.twin));
 	before = rounds(&pair.twin);
-	usleep(50000);
-	EXPECT_EQ(before, rounds(&pair.twin));
 	EXPECT_EQ(0, event_t(LOCKSTEP_EVENT_WON));
 	EXPECT_TRUE(pair_until(&pair, twin_solo, END_MS));
 	EXPECT_LT(0, pair.twin.resent);		/* all it made: nothing was released */
@@ -405,20 +424,6 @@ TEST_F(faults, contest)
 		usleep(10000);
 	EXPECT_EQ(LOCKSTEP_VERDICT_HALT, pair.twin.end);
 	EXPECT_EQ(MACHINE_RUNNING, pair.primary.end);
-}
-
-/* Stands still while parked: looked at until it does, then again. */
-static bool stands_still(const struct machine *machine)
-{
-	uint32_t last = ~0U;
-	int i;
-
-	for (i = 0; i < 100 && last != rounds(machine); i++) {
-		last = rounds(machine);
-		usleep(20000);
-	}
-	usleep(100000);
-	return last == rounds(machine);
 }
 
 /* The primary's daemon goes (and its socket with it) and comes back. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -305,8 +306,27 @@ void machine_run(struct machine *machine)
 
 static void *thread(void *arg)
 {
-	machine_run(arg);
+	struct machine *machine = arg;
+
+	machine->tid = gettid();
+	machine_run(machine);
 	return NULL;
+}
+
+/* Does its thread sleep, as one does that is parked, or waits for the log or for room? */
+bool machine_sleeps(const struct machine *machine)
+{
+	char path[64], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", machine->tid);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(file);
+	return state == 'S';
 }
 
 static void nothing(int sig)
@@ -321,6 +341,7 @@ int machine_start(struct machine *machine)
 
 	sigaction(SIGUSR1, &action, NULL);	/* no SA_RESTART: it ends calls */
 	machine->quit = false;
+	machine->tid = 0;
 	ret = pthread_create(&machine->thread, NULL, thread, machine);
 	machine->threaded = !ret;
 	return -ret;

@@ -61,6 +61,7 @@ struct machine {
 	uint64_t inputs;
 
 	pthread_t thread;
+	atomic_int tid;
 	bool threaded;
 	atomic_bool quit;
 	atomic_int end;
@@ -74,6 +75,7 @@ int machine_open(struct machine *machine, const char *name, unsigned int role,
 void machine_close(struct machine *machine);
 void machine_run(struct machine *machine);
 int machine_start(struct machine *machine);
+bool machine_sleeps(const struct machine *machine);
 void machine_stop(struct machine *machine);
 
 #endif

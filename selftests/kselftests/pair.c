@@ -71,18 +71,25 @@ int pair_open(struct pair *pair, const char *output_dev_p, const char *output_de
 	return ret;
 }
 
+/* The oldest batch that waits for the twin is gone. */
+void pair_lose(struct pair *pair)
+{
+	struct nl_msg *msg = pair->waiting;
+
+	pair->waiting = msg->next;
+	if (!pair->waiting)
+		pair->waiting_last = NULL;
+	free(msg);
+}
+
 void pair_close(struct pair *pair)
 {
-	struct nl_msg *msg;
-
 	machine_close(&pair->primary);
 	machine_close(&pair->twin);
 	nl_close(&pair->nl_p);
 	nl_close(&pair->nl_t);
-	while ((msg = pair->waiting)) {
-		pair->waiting = msg->next;
-		free(msg);
-	}
+	while (pair->waiting)
+		pair_lose(pair);
 }
 
 /* From FREE to PROTECTED on both sides; 0 or -errno. */
@@ -145,14 +152,8 @@ static int feed(struct pair *pair, struct nl_msg *msg)
 
 static void feed_waiting(struct pair *pair)
 {
-	struct nl_msg *msg;
-
-	while (!pair->cut_log && (msg = pair->waiting) && feed(pair, msg)) {
-		pair->waiting = msg->next;
-		if (!pair->waiting)
-			pair->waiting_last = NULL;
-		free(msg);
-	}
+	while (!pair->cut_log && pair->waiting && feed(pair, pair->waiting))
+		pair_lose(pair);
 }
 
 static void take_log(struct pair *pair, struct nl_msg *msg)
@@ -238,4 +239,15 @@ bool pair_both_ended(struct pair *pair)
 bool pair_twin_diverged(struct pair *pair)
 {
 	return nl_state(&pair->nl_t, pair->twin.attach.id) == LOCKSTEP_STATE_DIVERGED;
+}
+
+/* The twin contests and has consumed all it was given: only now it can win. */
+bool pair_twin_drained(struct pair *pair)
+{
+	struct nl_msg *reply = malloc(sizeof(*reply));
+	bool drained = reply && !nl_guest_get(&pair->nl_t, pair->twin.attach.id, reply) &&
+		       nl_get_u32(reply, LOCKSTEP_A_FLAGS) & LOCKSTEP_FLAG_DRAINED;
+
+	free(reply);
+	return drained;
 }

@@ -46,6 +46,7 @@ void pair_batch_seal(struct lockstep_batch *batch, size_t len);
 int pair_open_netlink(struct pair *pair);
 int pair_open(struct pair *pair, const char *output_dev_p, const char *output_dev_t);
 void pair_close(struct pair *pair);
+void pair_lose(struct pair *pair);
 int pair_protect(struct pair *pair);
 int pair_start(struct pair *pair);
 int pair_step(struct pair *pair, int timeout_ms);
@@ -53,5 +54,6 @@ bool pair_until(struct pair *pair, bool (*done)(struct pair *pair), int timeout_
 
 bool pair_both_ended(struct pair *pair);
 bool pair_twin_diverged(struct pair *pair);
+bool pair_twin_drained(struct pair *pair);
 
 #endif

@@ -69,7 +69,7 @@ static u8 payload_bytes[LOCKSTEP_PAYLOAD_MAX];
 
 static const u8 long_types[] = {
 	LOCKSTEP_RECORD_INPUT, LOCKSTEP_RECORD_OUTPUT, LOCKSTEP_RECORD_DIGEST,
-	LOCKSTEP_RECORD_CONTROL, LOCKSTEP_RECORD_WALL,
+	LOCKSTEP_RECORD_CONTROL, LOCKSTEP_RECORD_WALL, LOCKSTEP_RECORD_FORCED,
 };
 
 /* A valid long record; its payload is in payload_bytes. */
@@ -98,6 +98,7 @@ static struct lockstep_rec long_record(u8 type, u32 input_len)
 		rec.len = LOCKSTEP_DIGESTS * sizeof(u64);
 		break;
 	case LOCKSTEP_RECORD_WALL:
+	case LOCKSTEP_RECORD_FORCED:
 		rec.len = sizeof(u64);
 		break;
 	default:	/* LOCKSTEP_RECORD_CONTROL */
@@ -287,6 +288,8 @@ static void hostile_heads(void **state)
 	assert_int_equal(head_get(LOCKSTEP_RECORD_CONTROL, 0, 1), -EBADMSG);
 	assert_int_equal(head_get(LOCKSTEP_RECORD_WALL, 0, 8), -EAGAIN);
 	assert_int_equal(head_get(LOCKSTEP_RECORD_WALL, 0, 9), -EBADMSG);
+	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 8), -EAGAIN);
+	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 9), -EBADMSG);
 }
 
 /* ---- runs of records ---- */

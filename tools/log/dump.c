@@ -27,6 +27,8 @@ static const char *type_name(unsigned int type)
 		return "control";
 	case LOCKSTEP_RECORD_WALL:
 		return "wall";
+	case LOCKSTEP_RECORD_FORCED:
+		return "forced";
 	}
 	return "?";
 }

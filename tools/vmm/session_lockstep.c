@@ -232,15 +232,18 @@ static int lockstep_poweroff(struct vmm *vmm)
 	return call(vmm, LOCKSTEP_POWEROFF, NULL);
 }
 
+static void lockstep_kick(struct vmm *vmm)
+{
+	/* An instance that is over takes no more inputs. */
+	(void)ioctl(fd_of(vmm), LOCKSTEP_KICK);
+}
+
 static void lockstep_arm(struct vmm *vmm, uint64_t deadline)
 {
 	__atomic_store_n(&vmm->page->deadline, deadline, __ATOMIC_RELAXED);
-}
-
-static void lockstep_kick(struct vmm *vmm)
-{
-	/* The module looks at page->kick at the next clock read; nothing may stop the guest elsewhere. */
-	(void)vmm;
+	/* Inputs that were left for the next stop: their kick is over. */
+	if (__atomic_load_n(&vmm->page->kick, __ATOMIC_RELAXED) && vmm->live)
+		lockstep_kick(vmm);
 }
 
 const struct vmm_session_ops vmm_session_lockstep = {

@@ -22,7 +22,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define LOCKSTEP_ABI_VERSION	1
+#define LOCKSTEP_ABI_VERSION	2
 
 /* ---- 1. words ---------------------------------------------------------- */
 
@@ -32,9 +32,8 @@
 
 /**
  * struct lockstep_pos - a point in the guest's execution
- * @count: the guest's event count there.  What is counted is a property of the
- *	   log (enum lockstep_counter): deterministic stops, or a retired
- *	   event of the CPU
+ * @count: deterministic stops of the guest so far: returns of KVM_RUN that both
+ *	   sides make (exits of the guest, forced positions), and clock reads
  * @rip:   the instruction about to run
  * @rcx:   what is left of a REP (tells positions inside one apart)
  */
@@ -45,11 +44,13 @@ struct lockstep_pos {
 };
 
 /**
- * enum lockstep_counter - what the count of a position counts
- * @LOCKSTEP_COUNTER_STOPS: returns of KVM_RUN at deterministic exits, and clock
- *	reads (RDTSC, RDTSCP).  Inputs then wait for such a stop.
+ * enum lockstep_counter - what tells places between two stops apart
+ * @LOCKSTEP_COUNTER_STOPS: nothing: inputs wait for the guest's next stop
  * @LOCKSTEP_COUNTER_INSTRUCTIONS: retired instructions of the guest
  * @LOCKSTEP_COUNTER_BRANCHES: retired taken branches of the guest
+ *
+ * With one of the latter an input may be taken anywhere: LOCKSTEP_RECORD_FORCED
+ * makes a stop at an instruction, so many events behind the stop before it.
  */
 enum lockstep_counter {
 	LOCKSTEP_COUNTER_STOPS = 0,
@@ -174,6 +175,7 @@ enum lockstep_record_type {
 	LOCKSTEP_RECORD_DIGEST = 18,	/* whole-state digest, __le64 [LOCKSTEP_DIGESTS] */
 	LOCKSTEP_RECORD_CONTROL = 19,	/* @kind: enum lockstep_control */
 	LOCKSTEP_RECORD_WALL = 20,	/* __le64: CLOCK_REALTIME in ns */
+	LOCKSTEP_RECORD_FORCED = 21,	/* __le64: events since stop @count; a stop, the next one */
 	__LOCKSTEP_RECORD_LAST,
 };
 
@@ -233,7 +235,7 @@ struct lockstep_output_rec {
  *	      0 for a batch that only carries @horizon and @released
  * @reserved: 0
  * @lsn:      LSN of the first byte
- * @horizon:  no INPUT after this batch has a position count below it: a
+ * @horizon:  no INPUT or FORCED after this batch has a position count below it: a
  *	      PROGRESS report. The twin runs no further than it knows.
  * @clock:    virtual time of the primary when the batch was made, ns
  * @released: per stream, the index of the last output that was handed to the
@@ -528,7 +530,13 @@ struct lockstep_page {
  */
 #define LOCKSTEP_MISMATCH	_IOW(LOCKSTEP_IOC_MAGIC, 0x08, struct lockstep_digest)
 
-/* A stop that the module makes at a clock read shows as this exit reason, with
+/* Any thread: an input waits (the page's @kick is set), have the guest stop for it:
+ * if it does not by itself within LOCKSTEP_HOLD_NS, at a forced position.
+ */
+#define LOCKSTEP_KICK		_IO(LOCKSTEP_IOC_MAGIC, 0x09)
+#define LOCKSTEP_HOLD_NS	100000
+
+/* A stop that the module makes (at a clock read, or at a forced position) shows as this exit reason, with
  * KVM_RUN returning 0 (KVM_EXIT_INTR): it is a deterministic exit.
  */
 
@@ -665,6 +673,8 @@ enum lockstep_stat {
 	LOCKSTEP_S_IGNORED_EVENTS = 23,
 	LOCKSTEP_S_DIVERGENCES = 24,
 	LOCKSTEP_S_DUPLICATES_MAX = 25,	/* largest number of outputs released and not known so */
+	LOCKSTEP_S_FORCED = 26,		/* forced positions */
+	LOCKSTEP_S_STEPS = 27,		/* twin: entries with a breakpoint on the way to them */
 	__LOCKSTEP_S_LAST,
 };
 #define LOCKSTEP_S_MAX	(__LOCKSTEP_S_LAST - 1)

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Forced positions, see forced.h. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/minmax.h>
+#include <linux/string.h>
+#include "forced.h"
+#include "guest.h"
+#include "replay.h"
+#include "vcpu.h"
+
+/* A place that could not be logged is left at the next exit, or after so long. */
+#define AGAIN_NS	(20 * NSEC_PER_USEC)
+
+static struct lockstep_guest *guest_of(struct lockstep_forced *forced)
+{
+	return container_of(forced, struct lockstep_guest, forced);
+}
+
+static enum hrtimer_restart is_due(struct lockstep_forced *forced)
+{
+	WRITE_ONCE(forced->due, true);
+	lockstep_hook_kick(guest_of(forced)->lv.vcpu);
+	return HRTIMER_NORESTART;
+}
+
+static enum hrtimer_restart deadline_due(struct hrtimer *timer)
+{
+	return is_due(container_of(timer, struct lockstep_forced, deadline_timer));
+}
+
+static enum hrtimer_restart kick_due(struct hrtimer *timer)
+{
+	return is_due(container_of(timer, struct lockstep_forced, kick_timer));
+}
+
+static void timer_init(struct hrtimer *timer, enum hrtimer_restart (*fn)(struct hrtimer *))
+{
+	lockstep_hrtimer_setup(timer, fn, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
+}
+
+static void again_in(struct lockstep_forced *forced, u64 ns)
+{
+	hrtimer_start(&forced->kick_timer, ns_to_ktime(ktime_get_ns() + ns),
+		      HRTIMER_MODE_ABS_HARD);
+}
+
+/**
+ * lockstep_forced_init - on the vCPU's thread, at attach
+ * @guest: being attached
+ */
+void lockstep_forced_init(struct lockstep_guest *guest)
+{
+	struct lockstep_forced *forced = &guest->forced;
+
+	timer_init(&forced->deadline_timer, deadline_due);
+	timer_init(&forced->kick_timer, kick_due);
+	forced->deadline = ~0ULL;
+	lockstep_pmc_create(&forced->pmc, guest->name);
+}
+
+/**
+ * lockstep_forced_exit - undo lockstep_forced_init()
+ * @guest: its vCPU is not in the hooks any more
+ */
+void lockstep_forced_exit(struct lockstep_guest *guest)
+{
+	hrtimer_cancel(&guest->forced.deadline_timer);
+	hrtimer_cancel(&guest->forced.kick_timer);
+	lockstep_pmc_destroy(&guest->forced.pmc);
+}
+
+/* Events since the last stop. False: perf has taken the counter away. */
+static bool events_read(struct lockstep_guest *guest, u64 *events)
+{
+	struct lockstep_forced *forced = &guest->forced;
+	u64 value;
+
+	if (forced->pmc.kind == LOCKSTEP_COUNTER_STOPS || forced->lost ||
+	    lockstep_pmc_read(&forced->pmc, &value))
+		return false;
+	*events = value - forced->base;
+	return true;
+}
+
+/**
+ * lockstep_forced_at_stop - positions count from here on
+ * @guest: vCPU's thread, at a stop
+ */
+void lockstep_forced_at_stop(struct lockstep_guest *guest)
+{
+	struct lockstep_forced *forced = &guest->forced;
+
+	WRITE_ONCE(forced->due, false);
+	forced->known = false;
+	forced->target = false;
+	if (forced->pmc.kind == LOCKSTEP_COUNTER_STOPS || forced->lost)
+		return;
+	forced->lost = lockstep_pmc_read(&forced->pmc, &forced->base);
+	if (forced->lost)
+		pr_warn("%s: perf has taken its counter away (too many events, or perf is throttled): inputs wait for the guest's next exit\n",
+			guest->name);
+}
+
+/* ---- a living side ---- */
+
+/* Alone it needs no counter: nobody follows. */
+static bool may_force(const struct lockstep_guest *guest)
+{
+	u8 mode = READ_ONCE(guest->mode);
+
+	return mode == LOCKSTEP_VCPU_RUN ||
+	       (mode == LOCKSTEP_VCPU_LOG && !guest->forced.lost &&
+		guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS);
+}
+
+/**
+ * lockstep_forced_kick - LOCKSTEP_KICK: an input waits
+ * @guest: any thread
+ */
+void lockstep_forced_kick(struct lockstep_guest *guest)
+{
+	if (may_force(guest) && !hrtimer_active(&guest->forced.kick_timer))
+		again_in(&guest->forced, LOCKSTEP_HOLD_NS);
+}
+
+/**
+ * lockstep_forced_deadline_set - the VMM wants the vCPU back at another time
+ * @guest:    vCPU's thread, interrupts off too
+ * @deadline: virtual time, ns; ~0: never
+ */
+void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline)
+{
+	struct lockstep_forced *forced = &guest->forced;
+
+	forced->deadline = deadline;
+	if (deadline > (u64)KTIME_MAX / 2 || !guest->clock.runs || !may_force(guest))
+		return;		/* a timer that still runs finds nothing to do */
+	hrtimer_start(&forced->deadline_timer,
+		      ns_to_ktime(guest->clock.base + deadline + LOCKSTEP_HOLD_NS),
+		      HRTIMER_MODE_ABS_HARD);
+}
+
+static bool record_put(struct lockstep_guest *guest, u64 events)
+{
+	__le64 payload = cpu_to_le64(events);
+	struct lockstep_rec rec = {
+		.type = LOCKSTEP_RECORD_FORCED,
+		.len = sizeof(payload),
+		.payload = (const u8 *)&payload,
+	};
+	u32 size = sizeof(struct lockstep_record) + sizeof(payload);
+
+	if (!lockstep_log_has_room(&guest->log, size))
+		return false;
+	lockstep_replay_here(guest, &rec);
+	lockstep_record_long_put(lockstep_log_end(&guest->log), &rec);
+	lockstep_log_push(&guest->log, size);
+	guest->stats.records++;
+	return true;
+}
+
+/**
+ * lockstep_forced_take - make a stop here, if the VMM still wants one
+ * @guest: vCPU's thread in lockstep_vcpu_exit(), the exit was served; @due is set
+ *
+ * Where it can't be logged (an event is on its way, the guest debugs itself) it is
+ * tried again later.
+ *
+ * Returns true: this is a stop, go back to the VMM.
+ */
+bool lockstep_forced_take(struct lockstep_guest *guest)
+{
+	struct lockstep_forced *forced = &guest->forced;
+	u64 events;
+
+	if (!lockstep_vcpu_is_wanted(guest) || !may_force(guest)) {
+		WRITE_ONCE(forced->due, false);
+		return false;
+	}
+	if (!lockstep_arch_clean_boundary(&guest->lv) ||
+	    (READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG && !lockstep_arch_debug_free(&guest->lv))) {
+		again_in(forced, AGAIN_NS);
+		return false;
+	}
+	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_LOG)
+		return true;
+	if (!events_read(guest, &events)) {
+		WRITE_ONCE(forced->due, false);
+		return false;
+	}
+	lockstep_arch_resume_flag_clear(&guest->lv);
+	if (!record_put(guest, events)) {
+		again_in(forced, NSEC_PER_MSEC);
+		return false;
+	}
+	forced->forced++;
+	return true;
+}
+
+/* ---- a twin ---- */
+
+/**
+ * lockstep_forced_look - what comes before the next stop is known now
+ * @guest: vCPU's thread of a twin; may sleep
+ * @rec:   the next record, NULL: none comes
+ *
+ * Returns 0, or -EILSEQ after a divergence.
+ */
+int lockstep_forced_look(struct lockstep_guest *guest, const struct lockstep_rec *rec)
+{
+	struct lockstep_forced *forced = &guest->forced;
+	__le64 payload;
+	u64 now;
+
+	forced->known = true;
+	/* one behind a later stop is not for now */
+	forced->target = rec && rec->type == LOCKSTEP_RECORD_FORCED &&
+			 rec->pos.count <= guest->count;
+	if (!forced->target)
+		return 0;
+	if (rec->pos.count != guest->count)
+		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, rec->pos.count,
+					guest->count);
+	memcpy(&payload, rec->payload, sizeof(payload));
+	forced->events = le64_to_cpu(payload);
+	forced->rip = rec->pos.rip;
+	forced->rcx = rec->pos.rcx;
+	if (!events_read(guest, &now))
+		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, forced->events, 0);
+	if (forced->events > now && forced->events - now > forced->pmc.margin)
+		lockstep_pmc_alarm_set(&forced->pmc,
+					   forced->events - now - forced->pmc.margin);
+	return 0;
+}
+
+/* Is the vCPU, out of the guest and between instructions, at the position? */
+static bool is_there(struct lockstep_guest *guest, u64 left, const struct lockstep_regs *regs)
+{
+	return !left && regs->rip == guest->forced.rip && regs->gpr[1] == guest->forced.rcx &&
+	       lockstep_arch_clean_boundary(&guest->lv);
+}
+
+/*
+ * How to enter so close to the position. At RIP with the right count and another RCX
+ * it is the same instruction, a REP: run what is left up to the position. Otherwise
+ * stop at RIP, unless it is there: pass it once. An event whose delivery begins the
+ * entry is not to find RF set, the guest would see it on its stack; the breakpoint
+ * then waits until it returns.
+ */
+static void step_choose(struct lockstep_guest *guest, u64 left, const struct lockstep_regs *regs,
+			struct lockstep_step *step)
+{
+	const struct lockstep_forced *forced = &guest->forced;
+	bool here = regs->rip == forced->rip && !lockstep_arch_event_queued(&guest->lv);
+
+	*step = (struct lockstep_step){
+		.rip = forced->rip,
+		.pass = here,
+		.rep = here && !left && regs->gpr[1] > forced->rcx,
+		.rcx = forced->rcx,
+	};
+}
+
+static fastpath_t reached(struct lockstep_guest *guest)
+{
+	guest->forced.reached = true;
+	return EXIT_FASTPATH_EXIT_HANDLED;
+}
+
+static fastpath_t run_step(struct lockstep_guest *guest, u64 run_flags, u64 left)
+{
+	struct lockstep_forced *forced = &guest->forced;
+	enum lockstep_step_exit how;
+	struct lockstep_step step;
+	struct lockstep_regs regs;
+	fastpath_t fastpath;
+
+	lockstep_arch_regs_get(&guest->lv, &regs);
+	if (is_there(guest, left, &regs))
+		return reached(guest);
+	step_choose(guest, left, &regs, &step);
+	do {
+		lockstep_arch_step_enter(&guest->lv, &step);
+		fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
+		how = lockstep_arch_step_exit(&guest->lv, &step);
+		step.rep = false;	/* an exception comes again, and is delivered */
+	} while (how == LOCKSTEP_STEP_EVENT);
+	if (how == LOCKSTEP_STEP_REP && forced->pmc.kind == LOCKSTEP_COUNTER_INSTRUCTIONS)
+		forced->base++;
+	if (how == LOCKSTEP_STEP_NONE)
+		return fastpath;
+	forced->steps++;
+	/* the next entry looks whether this is the place; what else ended this one comes again */
+	return EXIT_FASTPATH_REENTER_GUEST;
+}
+
+/**
+ * lockstep_forced_run - an entry of a twin that is not free to run
+ * @guest:     vCPU's thread, interrupts off: it is not known what comes, or a position does
+ * @run_flags: KVM's
+ */
+fastpath_t lockstep_forced_run(struct lockstep_guest *guest, u64 run_flags)
+{
+	struct lockstep_forced *forced = &guest->forced;
+	u64 now;
+
+	if (!forced->known)
+		return lockstep_hook_run_orig(guest->lv.vcpu,
+					      run_flags | KVM_RUN_FORCE_IMMEDIATE_EXIT);
+	if (!events_read(guest, &now) || now > forced->events) {
+		forced->passed = true;
+		return EXIT_FASTPATH_EXIT_HANDLED;
+	}
+	if (forced->events - now > forced->pmc.margin)
+		return lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
+	return run_step(guest, run_flags, forced->events - now);
+}
+
+/**
+ * lockstep_forced_arrive - the position is reached, or passed
+ * @guest: vCPU's thread of a twin, may sleep
+ *
+ * Returns 0: a stop; or -EILSEQ after a divergence.
+ */
+int lockstep_forced_arrive(struct lockstep_guest *guest)
+{
+	struct lockstep_forced *forced = &guest->forced;
+	bool passed = forced->passed;
+	struct lockstep_rec rec;
+	u64 now = 0;
+	int ret;
+
+	lockstep_pmc_alarm_clear(&forced->pmc);
+	forced->reached = false;
+	forced->passed = false;
+	forced->target = false;
+	if (passed) {
+		events_read(guest, &now);
+		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, forced->events, now);
+	}
+	lockstep_arch_resume_flag_clear(&guest->lv);
+	ret = lockstep_log_peek(&guest->log, &rec);
+	if (ret)
+		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_LOG, 0, rec.type);
+	ret = lockstep_replay_match(guest, &rec);
+	if (ret)
+		return ret;
+	lockstep_replay_pop(guest, &rec);
+	forced->forced++;
+	return 0;
+}

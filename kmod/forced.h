@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Forced positions: stops between two stops of the guest's own
+ *
+ * An input that has waited for LOCKSTEP_HOLD_NS is worth a stop where the guest makes
+ * none. The living side takes the place an interrupt of the host happens to give,
+ * if it is between two instructions, and logs it: so many events of the counter
+ * behind the last stop, RIP, RCX. The twin sets an alarm some way before and goes the
+ * rest from breakpoint to breakpoint at RIP; to stop inside a REP it lets it run with
+ * a smaller RCX. Then its registers have to be those of the record. No single steps:
+ * the guest could see their flag.
+ *
+ * So a twin enters the guest only when it knows what comes next: a record, or a
+ * horizon that says that there is no forced position before the next stop.
+ */
+#ifndef LOCKSTEP_FORCED_H
+#define LOCKSTEP_FORCED_H
+
+#include <linux/hrtimer.h>
+#include <linux/kvm_host.h>
+#include "pmc.h"
+
+struct lockstep_guest;
+struct lockstep_rec;
+
+/**
+ * struct lockstep_forced - of one guest; the vCPU's thread's but for @due
+ * @pmc:     what positions between stops count
+ * @base:    its value at the last stop
+ * @lost:    perf has taken the counter away
+ * @deadline_timer: living: the VMM's deadline and the hold are over
+ * @kick_timer: living: an input's hold is over, or a try is made again
+ * @deadline: living: what @deadline_timer stands at, virtual ns
+ * @due:     living: stop at the next place that can be logged; set by the timers
+ * @known:   twin: it is known what comes before the next stop
+ * @target:  twin: a forced position comes
+ * @reached: twin: it is reached
+ * @passed:  twin: it is passed: the counts differ
+ * @events:  twin: the position
+ * @rip:     twin: likewise
+ * @rcx:     twin: likewise
+ * @forced:  counter for statistics: positions forced or reached
+ * @steps:   likewise: entries with a breakpoint
+ */
+struct lockstep_forced {
+	struct lockstep_pmc pmc;
+	u64 base;
+	bool lost;
+
+	struct hrtimer deadline_timer;
+	struct hrtimer kick_timer;
+	u64 deadline;
+	bool due;
+
+	bool known;
+	bool target;
+	bool reached;
+	bool passed;
+	u64 events;
+	u64 rip;
+	u64 rcx;
+
+	u64 forced;
+	u64 steps;
+};
+
+void lockstep_forced_init(struct lockstep_guest *guest);
+void lockstep_forced_exit(struct lockstep_guest *guest);
+void lockstep_forced_at_stop(struct lockstep_guest *guest);
+
+/* A living side */
+void lockstep_forced_kick(struct lockstep_guest *guest);
+void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline);
+bool lockstep_forced_take(struct lockstep_guest *guest);
+
+/* A twin */
+int lockstep_forced_look(struct lockstep_guest *guest, const struct lockstep_rec *rec);
+fastpath_t lockstep_forced_run(struct lockstep_guest *guest, u64 run_flags);
+int lockstep_forced_arrive(struct lockstep_guest *guest);
+
+#endif

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A count of what a guest executes, see pmc.h. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/irqflags.h>
+#include <linux/lockstep.h>
+#include <linux/module.h>
+#include <linux/perf_event.h>
+#include <linux/static_call.h>
+#include <asm/processor.h>
+
+#include "arch.h"
+#include "pmc.h"
+#include "hook.h"
+
+#define PERIOD_MIN	2		/* perf makes 2 of a smaller one */
+#define PERIOD_NEVER	(1ULL << 46)	/* counters have 48 bits */
+
+/**
+ * struct model - what counts on a CPU
+ * @vendor:       X86_VENDOR_*
+ * @instructions: retired instructions: event and unit mask
+ * @branches:     retired taken branches (Intel: conditional ones), 0: none
+ * @kind:         what to take if nobody says
+ * @margin:       above the skid that was seen
+ *
+ * Sources: AMD's PPR, event tables (0xC0, 0xC4); Intel SDM vol. 3, 20.3. On AMD's Zen
+ * taken branches are the same in every run and come up to 5,043 late in a million
+ * stops; instructions are not always the same on silicon (published measurements:
+ * nothing here has run on bare metal).
+ */
+struct model {
+	u8 vendor;
+	u16 instructions;
+	u16 branches;
+	u8 kind;
+	u32 margin;
+};
+
+static const struct model models[] = {
+	{ X86_VENDOR_AMD, 0x00c0, 0x00c4, LOCKSTEP_COUNTER_BRANCHES, 6000 },
+	{ X86_VENDOR_HYGON, 0x00c0, 0x00c4, LOCKSTEP_COUNTER_BRANCHES, 6000 },
+	{ X86_VENDOR_INTEL, 0x00c0, 0x01c4, LOCKSTEP_COUNTER_BRANCHES, 500 },
+};
+
+static char *kind = "none";
+module_param_named(counter, kind, charp, 0444);
+MODULE_PARM_DESC(counter, "what positions between stops count: branches, instructions, auto (by the CPU's model), or none (the default: inputs wait for the guest's next exit)");
+
+static uint margin;
+module_param(margin, uint, 0444);
+MODULE_PARM_DESC(margin, "events before a position at which a twin begins to step; above the CPU's skid; 0: by the CPU's model");
+
+DEFINE_STATIC_CALL_NULL(counter_read_local, int (struct perf_event *, u64 *, u64 *, u64 *));
+
+static const struct model *model;
+static u32 wanted = LOCKSTEP_COUNTER_STOPS;
+
+/**
+ * lockstep_pmc_init() - choose what counts on this CPU
+ *
+ * After lockstep_hook_init().
+ *
+ * Return: 0, or -EINVAL for a parameter that means nothing
+ */
+int lockstep_pmc_init(void)
+{
+	unsigned long addr = lockstep_hook_symbol("perf_event_read_local");
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(models); i++)
+		if (models[i].vendor == boot_cpu_data.x86_vendor)
+			model = &models[i];
+	if (!strcmp(kind, "auto")) {
+		wanted = model && lockstep_arch_can_step() ? model->kind : LOCKSTEP_COUNTER_STOPS;
+	} else if (!strcmp(kind, "branches")) {
+		wanted = LOCKSTEP_COUNTER_BRANCHES;
+	} else if (!strcmp(kind, "instructions")) {
+		wanted = LOCKSTEP_COUNTER_INSTRUCTIONS;
+	} else if (strcmp(kind, "none")) {
+		pr_err("counter=%s: choose auto, branches, instructions or none\n", kind);
+		return -EINVAL;
+	}
+	if (wanted != LOCKSTEP_COUNTER_STOPS && (!model || !addr || !lockstep_arch_can_step())) {
+		pr_warn("no counter on this CPU can be used (%s): inputs wait for a guest's next exit\n",
+			!model ? "its vendor is not known" : !addr ? "no perf_event_read_local" :
+			"stepping is not implemented for it");
+		wanted = LOCKSTEP_COUNTER_STOPS;
+	}
+	if (addr)
+		__static_call_update(&STATIC_CALL_KEY(counter_read_local),
+				     STATIC_CALL_TRAMP_ADDR(counter_read_local), (void *)addr);
+	return 0;
+}
+
+static void counter_overflow(struct perf_event *event, struct perf_sample_data *data,
+			     struct pt_regs *regs)
+{
+	/* the NMI has done it: the vCPU is out of the guest */
+}
+
+static struct perf_event *event_create(bool alarm)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_RAW,
+		.size = sizeof(attr),
+		.config = wanted == LOCKSTEP_COUNTER_BRANCHES ? model->branches :
+								model->instructions,
+		.pinned = 1,
+		.exclude_host = 1,
+		.sample_period = alarm ? PERIOD_NEVER : 0,
+	};
+
+	return perf_event_create_kernel_counter(&attr, -1, current, counter_overflow, NULL);
+}
+
+/**
+ * lockstep_pmc_create() - begin to count what the calling thread's guest executes
+ * @pmc: out; without a counter where there can't be one, which the log then says
+ * @name:    of the guest, for the log
+ */
+void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name)
+{
+	u64 value;
+	int ret;
+
+	*pmc = (struct lockstep_pmc){ .kind = LOCKSTEP_COUNTER_STOPS };
+	if (wanted == LOCKSTEP_COUNTER_STOPS)
+		return;
+	pmc->count = event_create(false);
+	if (IS_ERR(pmc->count)) {
+		ret = PTR_ERR(pmc->count);
+		pmc->count = NULL;
+		goto err;
+	}
+	pmc->alarm = event_create(true);
+	if (IS_ERR(pmc->alarm)) {
+		ret = PTR_ERR(pmc->alarm);
+		pmc->alarm = NULL;
+		goto err;
+	}
+	pmc->kind = wanted;
+	pmc->margin = margin ?: model->margin;
+	ret = lockstep_pmc_read(pmc, &value);
+	if (!ret)
+		return;
+err:
+	pr_warn("%s: no performance counter for it (error %d: %s): inputs wait for the guest's next exit\n",
+		name, ret, ret == -EOPNOTSUPP ? "this CPU or kernel does not count guests" :
+		ret == -EBUSY || ret == -EINVAL ? "all are in use: nmi_watchdog=0 frees one" :
+		"see perf_event_open(2)");
+	lockstep_pmc_destroy(pmc);
+}
+
+void lockstep_pmc_destroy(struct lockstep_pmc *pmc)
+{
+	if (pmc->alarm)
+		perf_event_release_kernel(pmc->alarm);
+	if (pmc->count)
+		perf_event_release_kernel(pmc->count);
+	*pmc = (struct lockstep_pmc){ .kind = LOCKSTEP_COUNTER_STOPS };
+}
+
+/**
+ * lockstep_pmc_read() - what was executed since it was created
+ * @pmc: of the calling thread; any context but NMI
+ * @value:   out
+ *
+ * Return: 0, or -errno: perf has taken the counter away (it does not count any more)
+ */
+int lockstep_pmc_read(const struct lockstep_pmc *pmc, u64 *value)
+{
+	unsigned long flags;
+	int ret;
+
+	local_irq_save(flags);
+	ret = static_call(counter_read_local)(pmc->count, value, NULL, NULL);
+	if (!ret && READ_ONCE(pmc->count->state) != PERF_EVENT_STATE_ACTIVE)
+		ret = -EBUSY;
+	local_irq_restore(flags);
+	return ret;
+}
+
+/**
+ * lockstep_pmc_alarm_set() - have the vCPU out of the guest after some events
+ * @pmc: of the calling thread, which may sleep
+ * @events:  from now on
+ *
+ * Return: 0 or -errno
+ */
+int lockstep_pmc_alarm_set(struct lockstep_pmc *pmc, u64 events)
+{
+	return perf_event_period(pmc->alarm, max_t(u64, events, PERIOD_MIN));
+}
+
+void lockstep_pmc_alarm_clear(struct lockstep_pmc *pmc)
+{
+	lockstep_pmc_alarm_set(pmc, PERIOD_NEVER);
+}

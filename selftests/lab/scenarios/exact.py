@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Inputs land on the twin at the exact instruction: a guest that computes and never exits gets its timer
+ticks at forced positions. Recorded, then replayed from the file: at every position the same registers, at
+the end the same sums over all interrupted places. By what is counted, and by how late the alarm is."""
+
+import json
+
+from labkit import parts, scenario
+
+UUID = "7d0e0c5e-6a4b-4f0e-9d35-6f0c53a8c004"
+VMM = ("exec lockstep-vmm --name g --uuid " + UUID + " --kernel /guest/exact --memory 32 "
+       "--serial file:/tmp/serial.%s")
+CLASSES = "LRSFIC"
+
+# counter, skid of the emulated CPU, the module's margin
+KINDS = (("branches", 0, 50), ("instructions", 0, 100), ("branches", 200, 300), ("instructions", 200, 300))
+
+
+# The counters go with the guest: what was seen last.
+WATCH = ("until cd /sys/kernel/lockstep/g/counters; do sleep 0.1; done 2>/dev/null; "
+         "while r=$(cat forced steps 2>/dev/null); do last=$r; sleep 0.2; done; echo $last")
+
+
+def record(lab, host, what):
+    log = host.spawn("lockstep-log record --guest g --timeout 300 /tmp/exact.log", log="record.log")
+    vmm = host.spawn(VMM % "primary" + " --role primary --wait", log="primary.log")
+    lab.ok(vmm.wait(600) == 0, f"{what}: a guest that never exits gets its ticks", vmm.err)
+    lab.equal(log.wait(60), 0, f"{what}: its log is whole")
+    told = host.get("/tmp/serial.primary").decode()
+    lab.ok([line[0] for line in told.split("\n") if line] == list(CLASSES), f"{what}: in every class", told)
+    lab.say(host.run("lockstep-log stats /tmp/exact.log").text)
+
+
+def replay(lab, host, what):
+    log = host.spawn("lockstep-log replay --guest g --json --timeout 120 /tmp/exact.log")
+    watch = host.spawn(WATCH)
+    vmm = host.spawn(VMM % "twin" + " --role twin", log="twin.log")
+    status = log.wait(600)
+    result = json.loads(log.out) if log.out else (log.err or b"").decode(errors="replace")
+    lab.ok(status == 0, f"{what}: a replay is identical at every position", result, vmm.err,
+           host.run("dmesg | tail -3").text)
+    if status:
+        vmm.signal(15)
+    vmm.wait(60)
+    watch.wait(30)
+    lab.say(f"{result} forced, steps: {watch.text.strip()}")
+
+
+def main(lab):
+    for number, (counter, skid, margin) in enumerate(KINDS):
+        what = f"{counter}, skid {skid}"
+        host = lab.host(f"h{number}", nets=[], lockstep=["lockstep-vmm", "lockstep-log"], icount="shift=0",
+                        cpu=f"max,x-pmu-skid={skid}" if skid else "max",
+                        files={"guest/exact": parts.built("exact")}).start()
+        host.run(f"insmod /lab/lockstep.ko counter={counter} margin={margin}")
+        record(lab, host, what)
+        replay(lab, host, what)
+
+
+scenario(main, nets=())
