@@ -52,7 +52,7 @@ static struct streaming {
 /* Where the value begins: behind the key's last TAB; @len: there is none. */
 static size_t key_length(const char *line, size_t len)
 {
-	const char *p = line, *tab = NULL;
+	const char *p = line, *tab = line;
 	unsigned int i;
 
 	for (i = 0; i < job.key_fields; i++) {
