@@ -45,7 +45,8 @@ int mr_sample_add(struct mr_sample *sample, struct mr_bytes key)
 		free((void *)sample->keys[at].data);
 	else
 		sample->nr++;
-	sample->keys[at] = (struct mr_bytes){ copy, key.len };
+	sample->keys[at].data = copy;
+	sample->keys[at].len = key.len;
 	return 0;
 }
 

@@ -92,7 +92,7 @@ int mr_task_combine(struct mr_task *task, struct mr_bytes key, struct mr_bytes *
 /* Longest pair that runs may hold: several must fit into memory when they are merged. */
 static inline size_t mr_task_pair_max(const struct mr_task *task)
 {
-	return task->attempt->memory / 16;
+	return task->attempt->memory / 12;
 }
 
 #endif
