@@ -250,6 +250,8 @@ int mrctl_spec_input(struct mrctl_spec *spec, const char *path)
 {
 	struct stat st;
 
+	if (spec->nodes && (strstr(path, ":/") || stat(path, &st)))
+		return mrctl_list_add(&spec->inputs, path);
 	if (stat(path, &st)) {
 		int error = errno;
 
