@@ -115,7 +115,8 @@ static int plan_ready(struct mr_job *job)
 	record.maps = job->nr_maps;
 	mr_replay_add(job, MR_RECORD(PLAN, plan, &record));
 	enter(job, MR_PHASE_MAP);
-	return 0;
+	/* Before the first map: what is done under another plan could not be told from it. */
+	return job->journal ? mr_journal_sync(job->journal) : 0;
 }
 
 static int advance_plan(struct mr_job *job)

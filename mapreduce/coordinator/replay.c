@@ -414,10 +414,9 @@ int mr_replay_open(struct mr_job *job, const struct mr_job_config *c, char *err,
 		return ret;
 	}
 	mr_job_event(job, "resume", "epoch %" PRIu64, job->epoch);
-	if (job->planned) {
-		job->hold_until = lockstep_clock_ns() + HOLD_NS;
+	job->hold_until = lockstep_clock_ns() + HOLD_NS;
+	if (job->planned)
 		return 0;
-	}
 	ret = mr_sched_add_tasks(job->sched, MR_KIND_STAT, job->nr_inputs);
 	for (i = 0; !ret && i < job->nr_inputs; i++) {
 		if (job->inputs[i].known)

@@ -286,6 +286,14 @@ static void map_done(struct mr_worker *w, const Mr__Run *run, const Mr__Totals *
 	mr_grant_run(job, number);
 }
 
+/* Is it the output of its map that reduces read? */
+static bool is_run(const struct mr_worker *w, const Mr__Run *run)
+{
+	const struct mr_map *map = &w->job->maps[run->id->number];
+
+	return map->run.path && map->run.node == w->node && !strcmp(map->run.path, run->path);
+}
+
 static int on_have(struct mr_worker *w, const Mr__Have *m)
 {
 	struct mr_job *job = w->job;
@@ -394,11 +402,21 @@ static int sample_done(struct mr_worker *w, const Mr__Done *m)
 	return 0;
 }
 
+/* Of what was before maps and reduces, only this coordinator's own grants matter. */
+static bool is_stale(const struct mr_worker *w, const Mr__AttemptId *id)
+{
+	return id->epoch != w->job->epoch && (id->kind != MR__KIND__MAP && id->kind != MR__KIND__REDUCE);
+}
+
 static int on_done(struct mr_worker *w, const Mr__Done *m)
 {
 	struct mr_job *job = w->job;
 	int err = 0;
 
+	if (is_stale(w, m->id)) {
+		answer_ack(w, m->id);
+		return 0;
+	}
 	if (!number_ok(job, m->id))
 		return -EPROTO;
 	w->done++;
@@ -415,7 +433,11 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 		if (!m->run || m->run->id->number != m->id->number)
 			return -EPROTO;
 		if (mr_sched_is_done(job->sched, MR_KIND_MAP, m->id->number)) {
-			answer_discard(w, m->id);
+			/* Its own run may be the one that counts: an answer was lost with a connection. */
+			if (is_run(w, m->run))
+				answer_ack(w, m->id);
+			else
+				answer_discard(w, m->id);
 			return 0;
 		}
 		map_done(w, m->run, m->totals, m->counters, m->n_counters);
@@ -448,7 +470,7 @@ static void note_failure(struct mr_worker *w, const Mr__Failed *m)
 		.message = text_copy(m->message), .record = m->record, .user_code = m->user_code,
 		.log = text_copy(m->log),
 	};
-	if (m->user_code)
+	if (m->user_code && m->dying)
 		snprintf(record, sizeof(record), ", %s %llu", m->id->kind == MR__KIND__MAP ? "record" : "key",
 			 (unsigned long long)m->record);
 	snprintf(line, sizeof(line), "%s %u, attempt %u on %s%s: %s", mr_kind_name(m->id->kind), m->id->number,
@@ -482,6 +504,10 @@ static int on_failed(struct mr_worker *w, Mr__Failed *m)
 	Mr__JournalSkip record = MR__JOURNAL_SKIP__INIT;
 	size_t i;
 
+	if (is_stale(w, m->id)) {
+		answer_ack(w, m->id);
+		return 0;
+	}
 	if (!number_ok(job, m->id))
 		return -EPROTO;
 	if (m->blame != MR_BLAME_CANCEL) {

@@ -13,6 +13,8 @@
 #include "engine/partition.h"
 #include "engine/task.h"
 
+#define MR_ARENA_MAX	(16ull << 30)
+
 /**
  * struct mr_collect - a map's pairs
  * @task: attempt
@@ -57,10 +59,15 @@ int mr_collect_finish(struct mr_collect *c);
 
 void mr_collect_exit(struct mr_collect *c);
 
-/* The engine's share of attempt->memory: the rest is the input's window and what is being written. */
+/*
+ * The arena's share of attempt->memory: the rest is the input's window and what is being
+ * written. References have 32 bits for a place, in units of 8 bytes.
+ */
 static inline size_t mr_arena_size(const struct mr_attempt *attempt)
 {
-	return attempt->memory / 16 * 9;
+	uint64_t share = attempt->memory / 16 * 9;
+
+	return share < MR_ARENA_MAX ? share : MR_ARENA_MAX;
 }
 
 #endif

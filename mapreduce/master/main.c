@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/server.h"
 #include "master/arguments.h"
@@ -16,6 +17,7 @@
 
 #define FAREWELL_MS	1000	/* for workers to hear of the end */
 #define FAREWELL_STEP	10
+#define LIFE_MIN_MS	200	/* for workers that were started together with us */
 
 struct master {
 	struct mr_arguments args;
@@ -26,6 +28,7 @@ struct master {
 	struct event *farewell;
 	struct event *signals[2];
 	unsigned int waited_ms;
+	uint64_t early_ns;
 };
 
 /* Workers leave when they hear of the end; one that is stopped will find it in its socket. */
@@ -36,7 +39,7 @@ static void on_farewell(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!mr_server_workers(m->server) || m->waited_ms >= FAREWELL_MS) {
+	if ((!mr_server_workers(m->server) && lockstep_clock_ns() >= m->early_ns) || m->waited_ms >= FAREWELL_MS) {
 		event_base_loopbreak(m->base);
 		return;
 	}
@@ -107,6 +110,7 @@ static int start(struct master *m, char *err, size_t errlen)
 	struct lockstep_transport_config transport = { .cluster = "mapreduce", .node = "local" };
 	int ret;
 
+	m->early_ns = lockstep_clock_ns() + LIFE_MIN_MS * LOCKSTEP_NSEC_PER_MSEC;
 	m->base = lockstep_loop_create();
 	if (!m->base)
 		return -ENOMEM;

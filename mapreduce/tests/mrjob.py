@@ -59,6 +59,7 @@ class Job:
             if p.poll() is None:
                 p.kill()
             p.wait()
+            p.err.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def path(self, name):

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,12 +142,12 @@ static void sweep_work(const char *work_dir, const char *job)
 		closedir(dir);
 }
 
-/* Is a temporary output this process's? Its name ends with -PID.NUMBER. */
-static bool own(const char *name)
+/* Which process's is a temporary output? Its name ends with -PID.NUMBER. */
+static pid_t owner(const char *name)
 {
 	const char *dash = strrchr(name, '-');
 
-	return dash && strtol(dash + 1, NULL, 10) == getpid();
+	return dash ? (pid_t)strtol(dash + 1, NULL, 10) : 0;
 }
 
 /*
@@ -167,7 +168,7 @@ int mr_keep_check(const char *output_dir, const char *work_dir, const char *job,
 	}
 	errno = 0;
 	while (!ret && (e = readdir(dir))) {
-		if (begins(e->d_name, TMP) && !own(e->d_name)) {
+		if (begins(e->d_name, TMP) && owner(e->d_name) != getpid()) {
 			unlinkat(dirfd(dir), e->d_name, 0);
 		} else if (begins(e->d_name, OUT) && !force) {
 			ret = -EEXIST;
@@ -190,9 +191,13 @@ void mr_keep_sweep(const char *output_dir)
 {
 	DIR *dir = opendir(output_dir);
 	struct dirent *e;
+	pid_t pid;
 
 	while (dir && (e = readdir(dir))) {
-		if (begins(e->d_name, TMP) && own(e->d_name))
+		if (!begins(e->d_name, TMP))
+			continue;
+		pid = owner(e->d_name);
+		if (pid == getpid() || (pid > 0 && kill(pid, 0) && errno == ESRCH))
 			unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)

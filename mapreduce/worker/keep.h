@@ -56,7 +56,7 @@ int mr_keep_add(struct mr_keep *keep, const Mr__Have *have);
 int mr_keep_check(const char *output_dir, const char *work_dir, const char *job, bool force, char *err,
 		  size_t errlen);
 
-/* Remove temporary outputs of this process. */
+/* Remove temporary outputs of this process, and of dead ones. */
 void mr_keep_sweep(const char *output_dir);
 
 #endif

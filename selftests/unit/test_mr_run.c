@@ -94,7 +94,7 @@ static char *open_region(struct mr_run_reader *r, int fd, const struct mr_region
 
 static void assert_region(int fd, const struct mr_region *region, const struct pairs *pairs)
 {
-	struct mr_run_reader r;
+	struct mr_run_reader r = { 0 };
 	char *room;
 	uint32_t i;
 
@@ -155,7 +155,7 @@ static struct mr_region whole;
 /* Read all there is: 0 is only for what was written. */
 static int read_all(int fd, const struct mr_region *region)
 {
-	struct mr_run_reader r;
+	struct mr_run_reader r = { 0 };
 	char *room = open_region(&r, fd, region);
 	int ret;
 
