@@ -31,6 +31,7 @@ static const char usage[] =
 	"  -f, --force           remove old outputs first\n"
 	"      --journal F       write a journal, so that the job can be resumed\n"
 	"      --resume          carry on from the journal\n"
+	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
 	"  -q, --quiet           say nothing of failed attempts\n"
 	"  -h, --help\n"
 	"\n"
@@ -46,6 +47,7 @@ enum {
 	OPT_BACKUP,
 	OPT_JOURNAL,
 	OPT_RESUME,
+	OPT_HTTP,
 };
 
 static const struct option options[] = {
@@ -61,6 +63,7 @@ static const struct option options[] = {
 	{ "force", no_argument, NULL, 'f' },
 	{ "journal", required_argument, NULL, OPT_JOURNAL },
 	{ "resume", no_argument, NULL, OPT_RESUME },
+	{ "http", required_argument, NULL, OPT_HTTP },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -137,6 +140,9 @@ static int set(struct mr_arguments *a, int c, const char *value)
 	switch (c) {
 	case 's':
 		a->socket = value;
+		return 0;
+	case OPT_HTTP:
+		a->http = value;
 		return 0;
 	case 'r':
 		return set_number("--reduces", value, MR_REDUCES_MAX, &job->reduces);
