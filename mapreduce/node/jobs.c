@@ -481,6 +481,9 @@ int mr_home_resume(struct mr_node *node, const char *name, char *err, size_t err
 
 	if (!h)
 		return -ENOENT;
+	/* over, but not yet put away */
+	if (h->job && mr_job_state(h->job) != MR_JOB_RUNNING)
+		home_close(h, mr_job_status(h->job));
 	if (h->job || !strcmp(mr_json_str(h->brief, "state", ""), "succeeded"))
 		return -EALREADY;
 	path_of(h, "status.json", path);

@@ -25,7 +25,7 @@ from labkit import net  # noqa: E402
 from mrjob import Failure, until  # noqa: E402
 
 BUILD = os.environ.get("MR_BUILD", os.path.join(ROOT, "build", "mapreduce"))
-DAEMON = os.path.join(ROOT, "build", "daemon" + ("-san" if BUILD.endswith("-san") else ""))
+DAEMON = os.path.join(ROOT, "build", "daemon")    # it locks its memory, which no sanitizer survives
 MRCTL = os.environ.get("MRCTL", os.path.join(ROOT, "build", "tools", "mrctl"))
 CTL = os.path.join(ROOT, "build", "tools", "lockstepctl")
 USER = "nobody"
