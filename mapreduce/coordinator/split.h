@@ -32,7 +32,7 @@ static inline uint64_t mr_split_count(uint64_t size, uint64_t split, bool whole)
  */
 static inline uint64_t mr_split_offset(uint64_t size, uint64_t n, uint64_t k)
 {
-	return (uint64_t)((unsigned __int128)size * k / n);
+	return (uint64_t)((__uint128_t)size * k / n);
 }
 
 #endif

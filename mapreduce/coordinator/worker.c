@@ -420,6 +420,8 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 	if (!number_ok(job, m->id))
 		return -EPROTO;
 	w->done++;
+	if (mr_job_has_outputs(job, m->id->kind))
+		return output_done(w, m);
 	if (m->id->kind == MR__KIND__CHECK) {
 		mr_folder_checked(w);
 	} else if (m->id->kind == MR__KIND__STAT) {
@@ -427,8 +429,6 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 	} else if (m->id->kind == MR__KIND__SAMPLE) {
 		/* After the points were chosen, late samples are of no use. */
 		err = job->planned ? 0 : sample_done(w, m);
-	} else if (mr_job_has_outputs(job, m->id->kind)) {
-		return output_done(w, m);
 	} else {
 		if (!m->run || m->run->id->number != m->id->number)
 			return -EPROTO;
