@@ -5,13 +5,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arbiter/backend.h"
 #include "common/config.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-enum value_kind { VALUE_TEXT, VALUE_BOOL, VALUE_MSEC, VALUE_NUMBER };
+enum value_kind { VALUE_TEXT, VALUE_BOOL, VALUE_MSEC, VALUE_NUMBER, VALUE_SIZE };
 
 /* Where a setting goes; ranges are in milliseconds, percent, or characters. */
 static const struct setting {
@@ -43,6 +44,16 @@ static const struct setting {
 	{ "guests", "vmm", VALUE_TEXT, AT(vmm), 1, ROOM(vmm) },
 	{ "guests", "run", VALUE_TEXT, AT(run), 1, ROOM(run) },
 	{ "guests", "logs", VALUE_TEXT, AT(logs), 1, ROOM(logs) },
+	{ "mapreduce", "listen", VALUE_TEXT, AT(mr.listen), 1, ROOM(mr.listen) },
+	{ "mapreduce", "http", VALUE_TEXT, AT(mr.http), 1, ROOM(mr.http) },
+	{ "mapreduce", "slots", VALUE_NUMBER, AT(mr.slots), 0, LOCKSTEPD_SLOTS_MAX },
+	{ "mapreduce", "memory", VALUE_SIZE, AT(mr.memory), 16ULL << 20, 1ULL << 40 },
+	{ "mapreduce", "silence", VALUE_MSEC, AT(mr.silence_ms), LOCKSTEP_STALL_MS_MIN,
+	  LOCKSTEP_SILENCE_MS_MAX },
+	{ "mapreduce", "user", VALUE_TEXT, AT(mr.user), 1, ROOM(mr.user) },
+	{ "mapreduce", "run", VALUE_TEXT, AT(mr.run), 1, ROOM(mr.run) },
+	{ "mapreduce", "state", VALUE_TEXT, AT(mr.state), 1, ROOM(mr.state) },
+	{ "mapreduce", "programs", VALUE_TEXT, AT(mr.programs), 1, ROOM(mr.programs) },
 #undef AT
 #undef ROOM
 };
@@ -76,6 +87,9 @@ static int setting_take(const struct setting *s, const char *value, struct locks
 	case VALUE_MSEC:
 		ret = lockstep_config_msec(value, s->min, s->max, at);
 		break;
+	case VALUE_SIZE:
+		ret = lockstep_config_size(value, s->min, s->max, at);
+		break;
 	default:
 		ret = lockstep_config_u64(value, s->min, s->max, at);
 		break;
@@ -84,7 +98,8 @@ static int setting_take(const struct setting *s, const char *value, struct locks
 		return bad_range(s, err, errlen);
 	if (ret)
 		snprintf(err, errlen, "%s: '%s' is no %s", s->key, value,
-			 s->kind == VALUE_MSEC ? "time (500ms, 2s)" : "number");
+			 s->kind == VALUE_MSEC ? "time (500ms, 2s)" :
+			 s->kind == VALUE_SIZE ? "size (64M, 2G)" : "number");
 	return ret;
 }
 
@@ -132,7 +147,11 @@ static int peer_take(const struct lockstep_config_item *item, struct lockstepd_c
 	if (!strcmp(item->key, "bulk-address"))
 		return text_take(peer->bulk_address, sizeof(peer->bulk_address), item->key,
 				 item->value, err, errlen);
-	snprintf(err, errlen, "no setting '%s' in [peer]: address, bulk-address", item->key);
+	if (!strcmp(item->key, "mapreduce-address"))
+		return text_take(peer->mr_address, sizeof(peer->mr_address), item->key,
+				 item->value, err, errlen);
+	snprintf(err, errlen, "no setting '%s' in [peer]: address, bulk-address, mapreduce-address",
+		 item->key);
 	return -EINVAL;
 }
 
@@ -167,6 +186,8 @@ static int item_take(const struct lockstep_config_item *item, void *arg, char *e
 		}
 		snprintf(cfg->arbiter_node, sizeof(cfg->arbiter_node), "%s", item->arg);
 	}
+	if (!strcmp(item->section, "mapreduce"))
+		cfg->mr.enabled = true;
 	for (i = 0; i < ARRAY_SIZE(settings); i++)
 		if (!strcmp(settings[i].section, item->section) &&
 		    !strcmp(settings[i].key, item->key))
@@ -184,9 +205,25 @@ static int check(const char *path, const struct lockstepd_config *cfg, char *err
 		snprintf(err, errlen,
 			 "%s: [detect] silence must be at least four heartbeats (%llu ms)", path,
 			 (unsigned long long)cfg->heartbeat_ms * 4);
+	else if (cfg->mr.enabled && !cfg->mr.user[0] && !geteuid())
+		snprintf(err, errlen,
+			 "%s: [mapreduce] needs a user to run other people's code as: user = NAME",
+			 path);
 	else
 		return 0;
 	return -EINVAL;
+}
+
+/* Without a mapreduce-address: the host of the peer's other one, and the usual port. */
+static void mr_address_guess(struct lockstepd_peer_config *peer)
+{
+	const char *from = peer->bulk_address[0] ? peer->bulk_address : peer->address;
+	const char *colon = strrchr(from, ':');
+	int host = colon ? (int)(colon - from) : 0;
+
+	if (host && host + sizeof(":" LOCKSTEPD_MR_PORT) <= sizeof(peer->mr_address))
+		snprintf(peer->mr_address, sizeof(peer->mr_address), "%.*s:" LOCKSTEPD_MR_PORT,
+			 host, from);
 }
 
 static void set(char *out, size_t size, const char *value)
@@ -196,6 +233,8 @@ static void set(char *out, size_t size, const char *value)
 
 static void defaults(struct lockstepd_config *cfg)
 {
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
 	memset(cfg, 0, sizeof(*cfg));
 	set(cfg->keys, sizeof(cfg->keys), "/etc/lockstep/keys");
 	set(cfg->socket, sizeof(cfg->socket), LOCKSTEPD_SOCKET);
@@ -209,11 +248,18 @@ static void defaults(struct lockstepd_config *cfg)
 	set(cfg->vmm, sizeof(cfg->vmm), "lockstep-vmm");
 	set(cfg->run, sizeof(cfg->run), LOCKSTEPD_RUN_DIR);
 	set(cfg->logs, sizeof(cfg->logs), "/var/log/lockstep");
+	cfg->mr.slots = cores > 0 ? (uint64_t)cores : 1;
+	cfg->mr.memory = 256ULL << 20;
+	cfg->mr.silence_ms = LOCKSTEP_STALL_MS_DEF;
+	set(cfg->mr.listen, sizeof(cfg->mr.listen), "*:" LOCKSTEPD_MR_PORT);
+	set(cfg->mr.run, sizeof(cfg->mr.run), LOCKSTEPD_MR_RUN_DIR);
+	set(cfg->mr.state, sizeof(cfg->mr.state), LOCKSTEPD_MR_STATE_DIR);
 }
 
 int lockstepd_config_read(const char *path, struct lockstepd_config *cfg, char *err,
 			  size_t errlen)
 {
+	unsigned int i;
 	int ret;
 
 	defaults(cfg);
@@ -222,5 +268,8 @@ int lockstepd_config_read(const char *path, struct lockstepd_config *cfg, char *
 		return ret;
 	if (!cfg->nlisten)
 		set(cfg->listen[cfg->nlisten++], sizeof(cfg->listen[0]), "*:" LOCKSTEPD_PORT);
+	for (i = 0; i < cfg->npeers; i++)
+		if (!cfg->peers[i].mr_address[0])
+			mr_address_guess(&cfg->peers[i]);
 	return check(path, cfg, err, errlen);
 }

@@ -13,6 +13,10 @@
 #define LOCKSTEPD_CONFIG	"/etc/lockstep/lockstepd.conf"
 #define LOCKSTEPD_SOCKET	"/run/lockstep/lockstepd.sock"
 #define LOCKSTEPD_RUN_DIR	"/run/lockstep"
+#define LOCKSTEPD_MR_PORT	"7472"
+#define LOCKSTEPD_MR_RUN_DIR	"/run/lockstep/mapreduce"
+#define LOCKSTEPD_MR_STATE_DIR	"/var/lib/lockstep/mapreduce"
+#define LOCKSTEPD_SLOTS_MAX	1024
 #define LOCKSTEPD_PEERS_MAX	16
 #define LOCKSTEPD_LISTEN_MAX	8
 #define LOCKSTEPD_PATH_MAX	256
@@ -21,6 +25,26 @@ struct lockstepd_peer_config {
 	char node[LOCKSTEP_NODE_NAME_MAX + 1];
 	char address[LOCKSTEP_ADDR_STRLEN];
 	char bulk_address[LOCKSTEP_ADDR_STRLEN];
+	char mr_address[LOCKSTEP_ADDR_STRLEN];
+};
+
+/**
+ * struct lockstepd_mr_config - the section [mapreduce]
+ * @enabled: there is one
+ * @slots: workers of one job on this node; 0: it only takes jobs
+ * @memory: of each, bytes
+ */
+struct lockstepd_mr_config {
+	bool enabled;
+	uint64_t slots;
+	uint64_t memory;
+	uint64_t silence_ms;
+	char listen[LOCKSTEP_ADDR_STRLEN];
+	char http[LOCKSTEP_ADDR_STRLEN];
+	char user[64];
+	char run[65];
+	char state[LOCKSTEPD_PATH_MAX];
+	char programs[LOCKSTEPD_PATH_MAX];
 };
 
 /**
@@ -52,6 +76,8 @@ struct lockstepd_config {
 	char vmm[LOCKSTEPD_PATH_MAX];
 	char run[65];
 	char logs[LOCKSTEPD_PATH_MAX];
+
+	struct lockstepd_mr_config mr;
 };
 
 /**

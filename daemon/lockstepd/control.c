@@ -26,6 +26,7 @@
 #include "common/log.h"
 #include "lockstepd/daemon.h"
 #include "lockstepd/launch.h"
+#include "lockstepd/mapreduce.h"
 
 #define LINE_BYTES	4096		/* of a request */
 #define CLIENTS_MAX	64
@@ -138,6 +139,9 @@ static void do_status(struct client *c, struct json_object *request)
 	if (o) {
 		lockstep_json_add_str(o, "cluster", d->cluster);
 		lockstep_json_add_bool(o, "module", d->nl);
+		if (d->mapreduce)
+			json_object_object_add(o, "mapreduce",
+					       lockstepd_mapreduce_status(d->mapreduce));
 		json_object_object_add(o, "status", lockstep_core_status(&d->core));
 		json_object_object_add(o, "transport", lockstep_transport_status(d->transport));
 	}

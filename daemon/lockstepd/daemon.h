@@ -20,6 +20,7 @@ struct lockstep_transport;
 struct lockstep_transport_ops;
 struct lockstepd_control;
 struct lockstepd_launcher;
+struct lockstepd_mapreduce;
 
 /**
  * struct lockstepd - all of it; belongs to the thread of the loop
@@ -37,6 +38,7 @@ struct lockstepd_launcher;
  * @module_ns: when the module was last looked for
  * @congested: nodes whose queue is full: the module's log is not read
  * @launcher: VMMs
+ * @mapreduce: the process that carries this node's share of MapReduce, or NULL
  * @control: the socket for lockstepctl
  * @stopping: a signal came
  */
@@ -55,6 +57,7 @@ struct lockstepd {
 	uint64_t module_ns;
 	unsigned int congested;
 	struct lockstepd_launcher *launcher;
+	struct lockstepd_mapreduce *mapreduce;
 	struct lockstepd_control *control;
 	bool stopping;
 };

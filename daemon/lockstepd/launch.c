@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +17,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/spawn.h"
 
 #define ATTACH_S	20	/* patience with a VMM until its guest is attached */
 #define TAIL_BYTES	512	/* of its log are looked at for its last words */
@@ -188,71 +187,6 @@ void lockstepd_launcher_destroy(struct lockstepd_launcher *l)
 	free(l);
 }
 
-/* What makes this daemon prompt, and the last to be killed, is not for a VMM. */
-static void be_ordinary(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	setpriority(PRIO_PROCESS, 0, 0);
-	if (fd >= 0) {
-		if (write(fd, "0", 1) != 1)
-			lockstep_debug("oom_score_adj: %s", strerror(errno));
-		close(fd);
-	}
-}
-
-/* Child: become the VMM. What fails is told through the pipe. */
-static void __attribute__((noreturn)) child(char **args, int log, int pipe_fd)
-{
-	sigset_t none;
-	int err, null;
-
-	setsid();
-	be_ordinary();
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	null = open("/dev/null", O_RDWR);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
-		goto fail;
-	execvp(args[0], args);
-fail:
-	err = errno;
-	if (write(pipe_fd, &err, sizeof(err)) < 0)
-		_exit(126);
-	_exit(127);
-}
-
-/* The process, once it is the VMM, or -errno of what it could not do. */
-static pid_t spawn(char **args, int log)
-{
-	int fds[2], err = 0;
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return -errno;
-	pid = fork();
-	if (pid == 0)
-		child(args, log, fds[1]);
-	err = errno;
-	close(fds[1]);
-	if (pid < 0) {
-		close(fds[0]);
-		return -err;
-	}
-	/* closed by exec: no news is good news */
-	do {
-		n = read(fds[0], &err, sizeof(err));
-	} while (n < 0 && errno == EINTR);
-	close(fds[0]);
-	if (n == (ssize_t)sizeof(err)) {
-		waitpid(pid, NULL, 0);
-		return -err;
-	}
-	return pid;
-}
-
 static int log_open(const struct lockstepd_launcher *l, const char *name)
 {
 	char path[LOCKSTEPD_PATH_MAX + LOCKSTEP_NAME_MAX + 8];
@@ -290,6 +224,7 @@ int lockstepd_launch(struct lockstepd_launcher *l, const char *name, bool twin,
 		     char *err, size_t errlen)
 {
 	struct lockstepd_definition own;
+	struct lockstep_spawn spawn = { 0 };
 	pid_t pid;
 	int ret, log;
 
@@ -304,7 +239,9 @@ int lockstepd_launch(struct lockstepd_launcher *l, const char *name, bool twin,
 		lockstepd_definition_exit(def);
 		return log;
 	}
-	pid = spawn(def->args, log);
+	spawn.args = def->args;
+	spawn.out = log;
+	pid = lockstep_spawn(&spawn);
 	close(log);
 	if (pid < 0) {
 		snprintf(err, errlen, "%s can't be started: %s; see [guests] vmm in lockstepd.conf",

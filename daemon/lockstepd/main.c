@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "lockstepd/daemon.h"
 #include "lockstepd/launch.h"
+#include "lockstepd/mapreduce.h"
 #include "transport/keys.h"
 
 /* Exit codes: documented in usage(). */
@@ -155,7 +156,10 @@ static int transport_start(struct lockstepd *d, char *err, size_t errlen)
 	if (ret)
 		return ret;
 	if (!d->cfg.arbiter_node[0]) {
-		lockstep_warn("no arbiter is configured: no guest can be protected");
+		if (d->cfg.mr.enabled)
+			lockstep_notice("no arbiter is configured: this node is for MapReduce only");
+		else
+			lockstep_warn("no arbiter is configured: no guest can be protected");
 		return 0;
 	}
 	ret = lockstep_arbiter_tcp_create(d->transport, d->cfg.arbiter_node,
@@ -196,7 +200,7 @@ static int tick_start(struct lockstepd *d)
 }
 
 /* Guests first, then peers: a HELLO must not miss one that is here. */
-static int run(struct lockstepd *d, char *err, size_t errlen)
+static int run(struct lockstepd *d, const char *config, char *err, size_t errlen)
 {
 	struct lockstep_core_config core;
 	struct event *term, *intr;
@@ -208,6 +212,8 @@ static int run(struct lockstepd *d, char *err, size_t errlen)
 	term = evsignal_new(d->base, SIGTERM, on_signal, d);
 	intr = evsignal_new(d->base, SIGINT, on_signal, d);
 	ret = lockstepd_launcher_create(d->base, &d->cfg, &d->launcher);
+	if (!ret && d->cfg.mr.enabled)
+		ret = lockstepd_mapreduce_create(d->base, config, &d->cfg, &d->mapreduce);
 	if (!ret && (!term || !intr || event_add(term, NULL) || event_add(intr, NULL)))
 		ret = -ENOMEM;
 	if (!ret)
@@ -238,6 +244,7 @@ static void finish(struct lockstepd *d)
 {
 	if (d->tick)
 		event_free(d->tick);
+	lockstepd_mapreduce_destroy(d->mapreduce);
 	lockstepd_launcher_destroy(d->launcher);
 	if (d->arbiter)
 		d->arbiter->ops->destroy(d->arbiter);
@@ -275,7 +282,7 @@ int main(int argc, char **argv)
 	d.base = lockstep_loop_create();
 	ret = d.base ? transport_start(&d, err, sizeof(err)) : -ENOMEM;
 	if (!ret && !opt.check)
-		ret = run(&d, err, sizeof(err));
+		ret = run(&d, opt.config, err, sizeof(err));
 	if (ret)
 		lockstep_err("%s", err[0] ? err : strerror(-ret));
 	finish(&d);

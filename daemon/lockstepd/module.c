@@ -228,11 +228,12 @@ static void missing_tell(struct lockstepd *d, int error)
 {
 	static int told;
 
-	(void)d;
 	if (told == error)
 		return;
 	told = error;
-	if (error == -ENOENT)
+	if (error == -ENOENT && d->cfg.mr.enabled)
+		lockstep_notice("the module is not loaded: this node does MapReduce only, and no guest can run on it; modprobe lockstep changes that at any time");
+	else if (error == -ENOENT)
 		lockstep_warn("the module is not loaded: modprobe lockstep (waiting for it)");
 	else if (error)
 		lockstep_err("the module can't be used: %s", strerror(-error));

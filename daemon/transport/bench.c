@@ -47,6 +47,7 @@ struct options {
 	unsigned int interval_us;
 	unsigned int size;
 	bool split;
+	bool quiet;
 	bool json;
 };
 
@@ -384,7 +385,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		p->ns = now - b->begin_ns;
 		p->bytes = b->source.bytes - b->bytes_begin;
 		b->begin_ns = 0;
-		if (++b->phase == PHASES) {
+		if (++b->phase == (b->opt->quiet ? 1 : PHASES)) {
 			stop(b, false);
 			return;
 		}
@@ -420,7 +421,7 @@ static void report(struct bench *b)
 	if (!b->opt->json)
 		printf("%-14s %8s %9s %9s %9s %9s %10s\n", "log messages", "count", "p50 us",
 		       "p99 us", "p99.9 us", "max us", "bulk MB/s");
-	for (i = 0; i < PHASES; i++) {
+	for (i = 0; i < (b->opt->quiet ? 1 : PHASES); i++) {
 		p = &b->phases[i];
 		qsort(p->rtt, p->count, sizeof(p->rtt[0]), compare);
 		if (!b->opt->json) {
@@ -444,7 +445,7 @@ static void report(struct bench *b)
 	}
 	if (b->opt->json)
 		lockstep_json_print(all);
-	else
+	else if (!b->opt->quiet)
 		printf("p99 with bulk / quiet: %.2f\n",
 		       percentile_us(&b->phases[1], 0.99) / percentile_us(&b->phases[0], 0.99));
 	json_object_put(all);
@@ -548,6 +549,7 @@ static void usage(FILE *f)
 	      "  --interval US  one message each so many microseconds (default 1000)\n"
 	      "  --size BYTES   of a message, 8 to 65536 (default 256)\n"
 	      "  --split        streams on a transport and a thread of their own\n"
+	      "  --quiet        the first phase only: beside whatever else runs\n"
 	      "  --json         print JSON\n"
 	      "  --help         this text\n\n"
 	      "Exit status: 0 measured; 1 failed; 2 wrong usage.\n", f);
@@ -572,6 +574,7 @@ int main(int argc, char **argv)
 		{ "interval", required_argument, NULL, 'i' },
 		{ "size", required_argument, NULL, 'z' },
 		{ "split", no_argument, NULL, 'p' },
+		{ "quiet", no_argument, NULL, 'q' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 }
@@ -594,6 +597,8 @@ int main(int argc, char **argv)
 			ok &= number(optarg, 8, 65536, &opt.size);
 		else if (c == 'p')
 			opt.split = true;
+		else if (c == 'q')
+			opt.quiet = true;
 		else if (c == 'j')
 			opt.json = true;
 		else

@@ -352,7 +352,8 @@ static int check_hello(struct lockstep_conn *conn)
 		return version;
 	}
 	conn->version = (unsigned int)version;
-	if (strcmp(h->cluster, conn->t->cluster)) {
+	/* on a Unix socket it is the user that counts */
+	if (conn->io == &lockstep_conn_tls && strcmp(h->cluster, conn->t->cluster)) {
 		lockstep_conn_explain(conn, "node is of cluster \"%s\", not \"%s\"",
 				      h->cluster, conn->t->cluster);
 		return -EKEYREJECTED;

@@ -21,8 +21,8 @@
  * reported, and so is an outbound one that reaches another node than the one
  * dialled. Certificates do not expire by the wall clock: no decision here hangs
  * on it. A node is shut out by removing it from its peers' configuration.
- * Unix-domain sockets, for services only, carry no TLS; they take connections
- * from the same user or root.
+ * Unix-domain sockets, for services only, carry no TLS and no cluster's name; they
+ * take connections from the same user or root.
  *
  * Who dials
  * ---------
@@ -502,7 +502,10 @@ int lockstep_stream_create(struct lockstep_peer *peer, uint32_t kind, const void
 			   size_t len, const struct lockstep_stream_ops *ops, void *user,
 			   struct lockstep_stream **out);
 
-/** lockstep_stream_set_ops() - take a stream the peer opened; in stream_open only */
+/**
+ * lockstep_stream_set_ops() - take a stream the peer opened, in stream_open; later,
+ * change who gets its upcalls
+ */
 void lockstep_stream_set_ops(struct lockstep_stream *stream,
 			     const struct lockstep_stream_ops *ops, void *user);
 

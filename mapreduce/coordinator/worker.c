@@ -286,6 +286,14 @@ static void map_done(struct mr_worker *w, const Mr__Run *run, const Mr__Totals *
 	mr_grant_run(job, number);
 }
 
+/* Is it the output of its map that reduces read? */
+static bool is_run(const struct mr_worker *w, const Mr__Run *run)
+{
+	const struct mr_map *map = &w->job->maps[run->id->number];
+
+	return map->run.path && map->run.node == w->node && !strcmp(map->run.path, run->path);
+}
+
 static int on_have(struct mr_worker *w, const Mr__Have *m)
 {
 	struct mr_job *job = w->job;
@@ -425,7 +433,11 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 		if (!m->run || m->run->id->number != m->id->number)
 			return -EPROTO;
 		if (mr_sched_is_done(job->sched, MR_KIND_MAP, m->id->number)) {
-			answer_discard(w, m->id);
+			/* Its own run may be the one that counts: an answer was lost with a connection. */
+			if (is_run(w, m->run))
+				answer_ack(w, m->id);
+			else
+				answer_discard(w, m->id);
 			return 0;
 		}
 		map_done(w, m->run, m->totals, m->counters, m->n_counters);

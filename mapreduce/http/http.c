@@ -29,7 +29,7 @@
 
 struct mr_http {
 	struct evhttp *server;
-	mr_http_job *job;
+	struct json_object *(*job)(void *user, size_t i);
 	void *user;
 	bool loopback;
 	char url[URL_MAX];
@@ -337,8 +337,9 @@ static int listen_on(struct mr_http *http, struct event_base *base, const char *
 	return 0;
 }
 
-int mr_http_create(struct event_base *base, const char *address, mr_http_job *job, void *user,
-		   char *err, size_t errlen, struct mr_http **out)
+int mr_http_create(struct event_base *base, const char *address,
+		   struct json_object *(*job)(void *user, size_t i), void *user, char *err, size_t errlen,
+		   struct mr_http **out)
 {
 	struct mr_http *http = calloc(1, sizeof(*http));
 	int ret;

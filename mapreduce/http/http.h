@@ -27,20 +27,11 @@ struct json_object;
 struct mr_http;
 
 /**
- * typedef mr_http_job - status of a job
- * @user: as given to mr_http_create()
- * @i: which, from 0
- *
- * Return: a new reference, or NULL: there are no more.
- */
-typedef struct json_object *mr_http_job(void *user, size_t i);
-
-/**
  * mr_http_create() - serve
  * @base: loop
  * @address: "PORT" (on 127.0.0.1), "HOST:PORT", "[V6]:PORT" or "*:PORT"; port 0
  *	picks one
- * @job: gives jobs
+ * @job: status of the @i-th job, from 0, as a new reference; NULL: there are no more
  * @user: passed to it
  * @err: receives cause and remedy
  * @errlen: size of @err
@@ -48,8 +39,9 @@ typedef struct json_object *mr_http_job(void *user, size_t i);
  *
  * Return: 0 or -errno.
  */
-int mr_http_create(struct event_base *base, const char *address, mr_http_job *job, void *user,
-		   char *err, size_t errlen, struct mr_http **http);
+int mr_http_create(struct event_base *base, const char *address,
+		   struct json_object *(*job)(void *user, size_t i), void *user, char *err, size_t errlen,
+		   struct mr_http **http);
 
 /* Close all connections. NULL is allowed. */
 void mr_http_destroy(struct mr_http *http);

@@ -16,7 +16,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 
-#define WORK	".mr-work-"
+#define WORK	MR_KEEP_PREFIX
 #define TMP	".mr-tmp-"
 #define OUT	"mr-out-"
 

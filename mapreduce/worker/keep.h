@@ -15,6 +15,8 @@
 
 #include "rpc/mr.pb-c.h"
 
+#define MR_KEEP_PREFIX	".mr-work-"
+
 /**
  * struct mr_keep - what is kept for one job
  * @dir: folder of run files

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "coordinator/server.h"
+#include "shuffle/client.h"
 #include "transport/transport.h"
 #include "worker/work_impl.h"
 
@@ -386,10 +387,11 @@ static const struct lockstep_service_ops ops = {
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct mr_work *w = arg;
+	const char *service = w->config->service ? w->config->service : MR_SERVICE;
 
 	(void)fd;
 	(void)what;
-	if (lockstep_transport_dial(w->transport, MR_SERVICE, w->config->peer, w->config->address, &ops, w, &w->conn)) {
+	if (lockstep_transport_dial(w->transport, service, w->config->peer, w->config->address, &ops, w, &w->conn)) {
 		w->conn = NULL;
 		retry(w);
 	}
@@ -453,6 +455,10 @@ int mr_link_start(struct mr_work *w, char *err, size_t errlen)
 	ret = lockstep_transport_create(w->base, w->config->transport, NULL, w, err, errlen, &w->transport);
 	if (ret)
 		return ret;
+	if (w->config->shuffle)
+		ret = mr_client_create(w->transport, w->config->shuffle, &w->client);
+	if (ret)
+		return ret;
 	w->retry = event_new(w->base, -1, 0, on_retry, w);
 	w->beat = event_new(w->base, -1, EV_PERSIST, on_beat, w);
 	w->grace = event_new(w->base, -1, 0, on_grace, w);
@@ -482,6 +488,7 @@ void mr_link_stop(struct mr_work *w)
 	event_free(w->grace);
 	event_free(w->gasp);
 	lockstep_transport_destroy(w->transport);
+	mr_client_destroy(w->client);
 	event_base_free(w->base);
 	runs_clear(w);
 	forget_said(w);

@@ -10,6 +10,7 @@
 
 #include "common/config.h"
 #include "common/log.h"
+#include "shuffle/client.h"
 #include "transport/transport.h"
 #include "worker/work.h"
 
@@ -38,6 +39,11 @@ static int absolute(const char *path, char *out)
 struct arguments {
 	const char *socket;
 	const char *work_dir;
+	const char *output_dir;
+	const char *via;
+	const char *job;
+	const char *cluster_job;
+	const char *node;
 	const char *app;
 	uint64_t retry_ms;
 };
@@ -49,6 +55,11 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{ "socket", required_argument, NULL, 's' },
 		{ "work-dir", required_argument, NULL, 'w' },
 		{ "retry", required_argument, NULL, 'r' },
+		{ "output-dir", required_argument, NULL, 'O' },
+		{ "via", required_argument, NULL, 'V' },
+		{ "job", required_argument, NULL, 'J' },
+		{ "cluster-job", required_argument, NULL, 'C' },
+		{ "node", required_argument, NULL, 'N' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -61,6 +72,21 @@ static int parse(int argc, char **argv, struct arguments *a)
 			break;
 		case 'w':
 			a->work_dir = optarg;
+			break;
+		case 'O':
+			a->output_dir = optarg;
+			break;
+		case 'V':
+			a->via = optarg;
+			break;
+		case 'J':
+			a->job = optarg;
+			break;
+		case 'C':
+			a->cluster_job = optarg;
+			break;
+		case 'N':
+			a->node = optarg;
 			break;
 		case 'r':
 			if (lockstep_config_msec(optarg, 100, 86400000, &a->retry_ms)) {
@@ -86,7 +112,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 static int work(const struct arguments *a)
 {
 	struct lockstep_transport_config transport = { .cluster = "mapreduce", .node = "local" };
-	struct mr_work_config config = { .transport = &transport, .node = "local", .retry_ms = (uint32_t)a->retry_ms };
+	struct mr_work_config config = { .transport = &transport, .retry_ms = (uint32_t)a->retry_ms };
+	char via[LOCKSTEP_SERVICE_NAME_MAX + 1];
 	char cwd[PATH_MAX], work_dir[PATH_MAX], address[LOCKSTEP_ADDR_STRLEN], err[1024] = "";
 	int ret;
 
@@ -110,8 +137,16 @@ static int work(const struct arguments *a)
 		return 1;
 	}
 	config.address = address;
-	config.output_dir = cwd;
+	config.output_dir = a->output_dir ? a->output_dir : cwd;
 	config.work_dir = work_dir;
+	config.job = a->job;
+	config.node = a->node ? a->node : "local";
+	if (a->via) {
+		snprintf(via, sizeof(via), MR_VIA_PREFIX "%s", a->via);
+		config.service = via;
+		config.shuffle = address;
+		config.shuffle_job = a->cluster_job ? a->cluster_job : "";
+	}
 	ret = mr_work_run(&config, err, sizeof(err));
 	if (ret)
 		fprintf(stderr, "mrworker: %s\n", err);

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "engine/runindex.h"
 #include "rpc/failpoint.h"
+#include "worker/remote.h"
 #include "worker/work_impl.h"
 
 /* What one grant needs for a while. */
@@ -22,9 +23,11 @@ struct task {
 	struct mr_attempt attempt;
 	struct mr_result result;
 	struct mr_region *regions;
+	struct mr_remote remote;
 	struct mr_option *options;
 	Mr__AttemptId **bad_runs;	/* of runs that can't be read */
 	size_t nr_bad;
+	bool here;			/* a region of another node can't be kept on this one */
 };
 
 static bool output_of_map(const struct task *t)
@@ -207,11 +210,15 @@ static bool bad_run(struct task *t, const Mr__Run *run)
 
 static int find_region(struct task *t, const Mr__Run *run, struct mr_region *region, char *err, size_t errlen)
 {
-	const struct mr_work_config *c = t->work->config;
 	int ret;
 
-	if (c->fetch && strcmp(run->node, c->node))
-		return c->fetch(c->user, run, t->id.number, t->info->keep.dir, region, err, errlen);
+	if (mr_remote_is(t->work, run)) {
+		pthread_mutex_lock(&t->work->lock);
+		ret = mr_remote_take(&t->remote, run->id->number, region, err, errlen);
+		pthread_mutex_unlock(&t->work->lock);
+		t->here = ret && ret != -EREMOTEIO;
+		return ret;
+	}
 	ret = mr_runindex_read(run->path, run->index, run->id->number, t->id.number, region);
 	if (ret) {
 		snprintf(err, errlen, "output of map %u, %s: %s", run->id->number, run->path, strerror(-ret));
@@ -221,20 +228,46 @@ static int find_region(struct task *t, const Mr__Run *run, struct mr_region *reg
 	return region->path ? 0 : -ENOMEM;
 }
 
-/* Wait until all maps are done. False: the attempt is not wanted any more. */
+/* Wait until all maps are done, or an output of one is lost. False: the attempt is not wanted any more. */
 static bool await_runs(struct task *t)
 {
 	struct mr_work *w = t->work;
 	bool wanted;
 
 	pthread_mutex_lock(&w->lock);
-	while (w->have_runs < w->nr_runs && !w->cancelled && !w->over)
+	for (;;) {
+		mr_remote_ask(&t->remote);
+		if (w->have_runs == w->nr_runs || t->remote.failed || w->cancelled || w->over)
+			break;
 		pthread_cond_wait(&w->changed, &w->lock);
+	}
 	wanted = !w->cancelled && !w->over;
 	/* From here on runs do not change. */
 	w->running = wanted;
 	pthread_mutex_unlock(&w->lock);
 	return wanted;
+}
+
+/* What is known to be lost is told before all maps are done. */
+static bool some_lost(struct task *t)
+{
+	struct mr_work *w = t->work;
+	char err[MR_ERROR_MAX] = "";
+	struct mr_region region;
+	bool lost;
+	uint32_t i;
+
+	pthread_mutex_lock(&w->lock);
+	for (i = 0; i < w->nr_runs && t->remote.failed; i++)
+		if (w->runs[i] && mr_remote_failed(&t->remote, i) &&
+		    (mr_remote_take(&t->remote, i, &region, err, sizeof(err)) != -EREMOTEIO ||
+		     !bad_run(t, w->runs[i])))
+			break;
+	lost = t->remote.failed;
+	pthread_mutex_unlock(&w->lock);
+	if (lost)
+		say_failed(t, -EIO, t->nr_bad ? MR_BLAME_REGION : MR_BLAME_SYSTEM, err);
+	return lost;
 }
 
 /* All regions; several that are missing are told at once, so that their maps are redone together. */
@@ -265,29 +298,41 @@ static bool gather(struct task *t)
 			first = ret;
 			strcpy(err, one);
 		}
-		if (ret && !bad_run(t, w->runs[i]))
+		if (ret && (t->here || !bad_run(t, w->runs[i])))
 			break;
 	}
 	t->attempt.regions = t->regions;
 	if (first)
-		say_failed(t, first, MR_BLAME_REGION, err);
+		say_failed(t, first, w->cancelled ? MR_BLAME_CANCEL : t->here ? MR_BLAME_SYSTEM : MR_BLAME_REGION,
+			   err);
 	return !first;
+}
+
+/* False: there is nothing to reduce; why was told. */
+static bool collect(struct task *t)
+{
+	if (mr_remote_init(&t->remote, t->work, t->id.number, t->info->keep.dir)) {
+		say_failed(t, -ENOMEM, MR_BLAME_SYSTEM, "");
+		return false;
+	}
+	return await_runs(t) && !some_lost(t) && gather(t);
 }
 
 static void regions_free(struct task *t)
 {
-	const char *dir = t->info->keep.dir;
-	size_t i, len = strlen(dir);
+	size_t i;
 
 	for (i = 0; t->regions && i < t->attempt.nr_regions; i++) {
 		const char *path = t->regions[i].path;
 
 		/* What was fetched from elsewhere was for this attempt only. */
-		if (t->work->config->fetch && strcmp(t->work->runs[t->regions[i].map]->node, t->work->config->node) &&
-		    !strncmp(path, dir, len))
+		if (mr_remote_is(t->work, t->work->runs[t->regions[i].map]))
 			unlink(path);
 		free((void *)path);
 	}
+	pthread_mutex_lock(&t->work->lock);
+	mr_remote_exit(&t->remote);
+	pthread_mutex_unlock(&t->work->lock);
 	free(t->regions);
 	free(t->bad_runs);
 }
@@ -358,7 +403,7 @@ static void run_attempt(struct task *t)
 	int err = -ECANCELED;
 
 	attempt_fill(t);
-	if (!t->attempt.map && (!await_runs(t) || !gather(t)))
+	if (!t->attempt.map && !collect(t))
 		goto out;
 	t->result.record = UINT64_MAX;
 	if (engine_begin(t)) {

@@ -31,10 +31,10 @@ struct lockstep_transport_config;
  * @work_dir: absolute; run files go into a folder of their own there
  * @output_dir: absolute; outputs go there
  * @retry_ms: how long to dial when the coordinator is not there
- * @fetch: bring region @reduce of a run on another node here, on the calling thread,
- *	waiting for it; its file is put into @dir, and its path malloc'ed into
- *	@region->path. 0, or -errno and a message. NULL: there are no other nodes
- * @user: passed to @fetch
+ * @service: what to dial there; NULL: MR_SERVICE
+ * @shuffle: where this node's mrnode brings regions of other nodes, as @address; NULL:
+ *	all runs can be opened here
+ * @shuffle_job: the job's name there
  */
 struct mr_work_config {
 	const struct mr_app *app;
@@ -47,9 +47,9 @@ struct mr_work_config {
 	const char *work_dir;
 	const char *output_dir;
 	uint32_t retry_ms;
-	int (*fetch)(void *user, const Mr__Run *run, uint32_t reduce, const char *dir, struct mr_region *region,
-		     char *err, size_t errlen);
-	void *user;
+	const char *service;
+	const char *shuffle;
+	const char *shuffle_job;
 };
 
 /**

@@ -16,6 +16,7 @@ struct event;
 struct event_base;
 struct lockstep_conn;
 struct lockstep_transport;
+struct mr_client;
 
 /* What Welcome told. One that the task thread uses stays, also when another job comes. */
 struct mr_job_info {
@@ -72,6 +73,7 @@ struct mr_work {
 	pthread_t thread;
 	struct event_base *base;
 	struct lockstep_conn *conn;
+	struct mr_client *client;	/* for other nodes' regions, or NULL */
 	struct event *retry;
 	struct event *beat;
 	struct event *gasp;

@@ -101,6 +101,37 @@ static void test_everything(void **state)
 	assert_string_equal(cfg.run, "/r");
 }
 
+static void test_mapreduce(void **state)
+{
+	struct lockstepd_config cfg;
+	char err[512] = "";
+
+	(void)state;
+	assert_int_equal(read_text("[mapreduce]\nuser = u\n", &cfg, err, sizeof(err)), 0);
+	assert_true(cfg.mr.enabled);
+	assert_string_equal(cfg.mr.listen, "*:7472");
+	assert_string_equal(cfg.mr.state, "/var/lib/lockstep/mapreduce");
+	assert_int_equal(cfg.mr.memory, 256 << 20);
+	assert_true(cfg.mr.slots >= 1);
+	assert_int_equal(read_text("[mapreduce]\nuser = u\nslots = 0\nmemory = 1G\nlisten = h:1\n"
+				   "silence = 3s\nrun = /r\nstate = /s\nprograms = /p\nhttp = *:80\n"
+				   "[peer b]\naddress = b:7471\n"
+				   "[peer c]\naddress = c:7471\nbulk-address = [::1]:9\n"
+				   "[peer d]\naddress = d:7471\nmapreduce-address = x:5\n"
+				   "[peer e]\nbulk-address = e\n",
+				   &cfg, err, sizeof(err)), 0);
+	assert_int_equal(cfg.mr.slots, 0);
+	assert_int_equal(cfg.mr.memory, 1 << 30);
+	assert_int_equal(cfg.mr.silence_ms, 3000);
+	assert_string_equal(cfg.mr.http, "*:80");
+	assert_string_equal(cfg.peers[0].mr_address, "b:7472");
+	assert_string_equal(cfg.peers[1].mr_address, "[::1]:7472");
+	assert_string_equal(cfg.peers[2].mr_address, "x:5");
+	assert_string_equal(cfg.peers[3].mr_address, "");
+	assert_int_equal(read_text("", &cfg, err, sizeof(err)), 0);
+	assert_false(cfg.mr.enabled);
+}
+
 static void test_refusals(void **state)
 {
 	static const struct {
@@ -125,6 +156,8 @@ static void test_refusals(void **state)
 		{ "[guests]\nvmm =\n", "vmm: from 1 to" },
 		{ "[guests]\nrun = /0123456789012345678901234567890123456789012345678901234567890123456789\n",
 		  "run: from 1 to 64" },
+		{ "[mapreduce]\nslots = 2000\n", "slots: from 0 to 1024" },
+		{ "[mapreduce]\nmemory = lots\n", "'lots' is no size" },
 		{ "[node\n", ":1:" },
 	};
 	struct lockstepd_config cfg;
@@ -284,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_mapreduce),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_definition),

@@ -12,6 +12,7 @@
 
 #include <json-c/json.h>
 
+#include "cluster.h"
 #include "common/config.h"
 #include "common/json.h"
 #include "kept.h"
@@ -142,9 +143,15 @@ static int command_history(int argc, char **argv)
 	unsigned int number = 0, *numbers;
 	struct json_object *all, *job;
 	bool json = false;
-	int ret = options_take(argc, argv,
+	int ret, n, i;
+
+	if (argc > 1 && !strcmp(argv[1], "--cluster"))
+		return mrctl_cluster_history(argc - 1, argv + 1);
+	ret = options_take(argc, argv,
 			       "Usage: mrctl history [--json] [NUMBER]\n"
-			       "Jobs that ran on this machine, or one of them and how it ended.", &json, &number), n, i;
+			       "       mrctl history --cluster [--json]\n"
+			       "Jobs that ran on this machine, or one of them and how it ended; or jobs of the\n"
+			       "cluster that are over.", &json, &number);
 
 	if (ret)
 		return ret > 0 ? MRCTL_OK : MRCTL_USAGE;
@@ -209,8 +216,12 @@ static int command_resume(int argc, char **argv)
 	struct json_object *begun;
 	unsigned int number = 0;
 	bool json = false;
-	int ret = options_take(argc, argv,
-			       "Usage: mrctl resume [--json] NUMBER\n"
+	int ret;
+
+	if (argc > 1 && strchr(argv[argc - 1], '.'))
+		return mrctl_cluster_ask(argc, argv);
+	ret = options_take(argc, argv,
+			       "Usage: mrctl resume [--json] NUMBER|NODE.NUMBER\n"
 			       "Carry on with a job of mrctl history that was killed or failed: what has\n"
 			       "its outputs is not done again.", &json, &number);
 
@@ -219,21 +230,20 @@ static int command_resume(int argc, char **argv)
 	if (!number)
 		return mrctl_fail(MRCTL_USAGE, "resume which job? mrctl history lists them");
 	begun = mrctl_kept_read(number, "job.json");
-	if (!begun) {
+	if (!begun)
 		ret = mrctl_fail(MRCTL_FAILED, "no job %u; mrctl history lists them", number);
-	} else if (!strcmp(state_of(begun, NULL), "running")) {
+	else if (!strcmp(state_of(begun, NULL), "running"))
 		ret = mrctl_fail(MRCTL_FAILED, "job %u is running", number);
-	} else if (!mrctl_kept_path(number, "journal", path) || access(path, R_OK)) {
+	else if (!mrctl_kept_path(number, "journal", path) || access(path, R_OK))
 		ret = mrctl_fail(MRCTL_FAILED, "job %u has succeeded, or left no journal", number);
-	} else {
+	else
 		ret = resume(number, begun, json);
-	}
 	json_object_put(begun);
 	return ret;
 }
 
 const struct mrctl_command mrctl_history_commands[] = {
-	{ "history", command_history, "[NUMBER]", "jobs that ran on this machine" },
-	{ "resume", command_resume, "NUMBER", "carry on with one that was broken off" },
+	{ "history", command_history, "[NUMBER | --cluster]", "jobs that ran on this machine, or the cluster" },
+	{ "resume", command_resume, "JOB", "carry on with one that was broken off" },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -206,9 +206,12 @@ static int crew_make(struct running *r, const char *output)
 static int exit_of(const struct mr_job *job)
 {
 	switch (mr_job_state(job)) {
-	case MR_JOB_SUCCEEDED: return MRCTL_OK;
-	case MR_JOB_KILLED: return MRCTL_KILLED;
-	default: return MRCTL_FAILED;
+	case MR_JOB_SUCCEEDED:
+		return MRCTL_OK;
+	case MR_JOB_KILLED:
+		return MRCTL_KILLED;
+	default:
+		return MRCTL_FAILED;
 	}
 }
 

@@ -10,7 +10,10 @@
 static const struct mrctl_command *const tables[] = {
 	mrctl_run_commands,
 	mrctl_streaming_commands,
+	mrctl_debug_commands,
 	mrctl_history_commands,
+	mrctl_submit_commands,
+	mrctl_cluster_commands,
 	mrctl_worker_commands,
 };
 

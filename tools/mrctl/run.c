@@ -76,12 +76,22 @@ static int options_take(struct mrctl_run *run, int argc, char **argv)
 			}
 			run->workers = n;
 			break;
-		case 'd': run->work_dir = optarg; break;
-		case 'p': run->http = optarg; break;
-		case 'j': run->json = true; break;
-		case 'q': run->quiet = true; break;
-		case 'h': run_help(); return 1;
-		default: return -EINVAL;
+		case 'd':
+			run->work_dir = optarg;
+			break;
+		case 'p':
+			run->http = optarg;
+			break;
+		case 'j':
+			run->json = true;
+			break;
+		case 'q':
+			run->quiet = true;
+			break;
+		case 'h':
+			run_help(); return 1;
+		default:
+			return -EINVAL;
 		}
 	}
 	return mrctl_spec_finish(&run->spec, argc - optind, argv + optind);

@@ -167,25 +167,48 @@ static int take_timeout(const char *arg, uint32_t *out)
 int mrctl_spec_take(struct mrctl_spec *spec, int c, const char *arg)
 {
 	switch (c) {
-	case 'r': return take_number("--reduces", arg, 0, MR_REDUCES_MAX, &spec->reduces);
-	case 'm': return take_size("--memory", arg, MR_MEMORY_MIN, UINT64_MAX, &spec->memory);
-	case 'o': spec->output = arg; return 0;
-	case 'f': spec->force = true; return 0;
-	case 'D': return mrctl_spec_define(spec, arg);
-	case 'N': spec->name = arg; return 0;
-	case 'M': spec->mapper = arg; return 0;
-	case 'R': spec->reducer = arg; return 0;
-	case 'C': spec->combiner = arg; return 0;
-	case 'F': return mrctl_list_add(&spec->files, arg);
-	case 'E': return strchr(arg, '=') && !strchr(arg, '\n') ? mrctl_list_add(&spec->env, arg) :
+	case 'r':
+		return take_number("--reduces", arg, 0, MR_REDUCES_MAX, &spec->reduces);
+	case 'm':
+		return take_size("--memory", arg, MR_MEMORY_MIN, UINT64_MAX, &spec->memory);
+	case 'o':
+		spec->output = arg;
+		return 0;
+	case 'f':
+		spec->force = true;
+		return 0;
+	case 'D':
+		return mrctl_spec_define(spec, arg);
+	case 'N':
+		spec->name = arg;
+		return 0;
+	case 'M':
+		spec->mapper = arg;
+		return 0;
+	case 'R':
+		spec->reducer = arg;
+		return 0;
+	case 'C':
+		spec->combiner = arg;
+		return 0;
+	case 'F':
+		return mrctl_list_add(&spec->files, arg);
+	case 'E':
+		return strchr(arg, '=') && !strchr(arg, '\n') ? mrctl_list_add(&spec->env, arg) :
 			 wrong("--env", arg, "it must be NAME=VALUE, a line");
-	case 'S': return take_size("--split", arg, MR_SPLIT_MIN, MR_SPLIT_MAX, &spec->split);
-	case 'Z': return take_codec(arg, &spec->codec);
-	case 'A': return take_number("--attempts", arg, 1, 1000, &spec->attempts_max);
-	case 'B': spec->skip_max = MRCTL_SKIP_DEF;
+	case 'S':
+		return take_size("--split", arg, MR_SPLIT_MIN, MR_SPLIT_MAX, &spec->split);
+	case 'Z':
+		return take_codec(arg, &spec->codec);
+	case 'A':
+		return take_number("--attempts", arg, 1, 1000, &spec->attempts_max);
+	case 'B':
+		spec->skip_max = MRCTL_SKIP_DEF;
 		return arg ? take_number("--skip-bad-records", arg, 1, UINT32_MAX, &spec->skip_max) : 0;
-	case 'T': return take_timeout(arg, &spec->task_timeout_ms);
-	default: return 1;
+	case 'T':
+		return take_timeout(arg, &spec->task_timeout_ms);
+	default:
+		return 1;
 	}
 }
 
@@ -227,6 +250,8 @@ int mrctl_spec_input(struct mrctl_spec *spec, const char *path)
 {
 	struct stat st;
 
+	if (spec->nodes && (strstr(path, ":/") || stat(path, &st)))
+		return mrctl_list_add(&spec->inputs, path);
 	if (stat(path, &st)) {
 		int error = errno;
 

@@ -48,6 +48,7 @@ void mrctl_list_exit(struct mrctl_list *list);
  * @skip_max: bad records that may be skipped
  * @task_timeout_ms: or 0
  * @force: remove old outputs
+ * @nodes: inputs are the nodes', which may have others than this machine
  */
 struct mrctl_spec {
 	const char *name;
@@ -69,6 +70,7 @@ struct mrctl_spec {
 	uint32_t skip_max;
 	uint32_t task_timeout_ms;
 	bool force;
+	bool nodes;
 };
 
 /* Rows for getopt_long() of commands that make a job, and their letters; 'A' to 'Z' are theirs. */

@@ -151,36 +151,56 @@ static int unknown(const char *option, const char *arg, const char *known)
 static int take(struct line *line, int c, const char *arg)
 {
 	switch (c) {
-	case WORD_INPUT: return add_inputs(line, arg);
-	case WORD_OUTPUT: return add(line, "--output", arg);
-	case WORD_MAPPER: return is_class(arg, "IdentityMapper") ? 0 : add(line, "--mapper", arg);
+	case WORD_INPUT:
+		return add_inputs(line, arg);
+	case WORD_OUTPUT:
+		return add(line, "--output", arg);
+	case WORD_MAPPER:
+		return is_class(arg, "IdentityMapper") ? 0 : add(line, "--mapper", arg);
 	case WORD_REDUCER:
 		if (!strcmp(arg, "NONE")) {
 			line->map_only = true;
 			return 0;
 		}
 		return is_class(arg, "IdentityReducer") ? 0 : add(line, "--reducer", arg);
-	case WORD_COMBINER: return add(line, "--combiner", arg);
+	case WORD_COMBINER:
+		return add(line, "--combiner", arg);
 	case WORD_PARTITIONER:
 		if (is_class(arg, "TotalOrderPartitioner"))
 			return add(line, "-D", "partition=range");
 		return is_class(arg, "HashPartitioner") ? 0 :
 		       unknown("partitioner", arg, "HashPartitioner or TotalOrderPartitioner");
-	case WORD_FILE: return add(line, "--file", arg);
-	case WORD_FILES: return add_files(line, arg);
-	case WORD_REDUCES: line->reduces = arg; return 0;
-	case WORD_ENV: return add(line, "--env", arg);
-	case WORD_INPUT_FORMAT: return is_class(arg, "TextInputFormat") ? 0 : unknown("inputformat", arg, "TextInputFormat");
-	case WORD_OUTPUT_FORMAT: return is_class(arg, "TextOutputFormat") ? 0 : unknown("outputformat", arg, "TextOutputFormat");
-	case WORD_NOTHING: return 0;
-	case 'D': return add_property(line, arg);
-	case 'w': return add(line, "--workers", arg);
-	case 'm': return add(line, "--memory", arg);
-	case 'p': return add(line, "--http", arg);
-	case 'f': return add(line, "--force", NULL);
-	case 'j': return add(line, "--json", NULL);
-	case 'q': return add(line, "--quiet", NULL);
-	default: return -EINVAL;
+	case WORD_FILE:
+		return add(line, "--file", arg);
+	case WORD_FILES:
+		return add_files(line, arg);
+	case WORD_REDUCES:
+		line->reduces = arg;
+		return 0;
+	case WORD_ENV:
+		return add(line, "--env", arg);
+	case WORD_INPUT_FORMAT:
+		return is_class(arg, "TextInputFormat") ? 0 : unknown("inputformat", arg, "TextInputFormat");
+	case WORD_OUTPUT_FORMAT:
+		return is_class(arg, "TextOutputFormat") ? 0 : unknown("outputformat", arg, "TextOutputFormat");
+	case WORD_NOTHING:
+		return 0;
+	case 'D':
+		return add_property(line, arg);
+	case 'w':
+		return add(line, "--workers", arg);
+	case 'm':
+		return add(line, "--memory", arg);
+	case 'p':
+		return add(line, "--http", arg);
+	case 'f':
+		return add(line, "--force", NULL);
+	case 'j':
+		return add(line, "--json", NULL);
+	case 'q':
+		return add(line, "--quiet", NULL);
+	default:
+		return -EINVAL;
 	}
 }
 
