@@ -273,7 +273,7 @@ static bool is_current(const struct mr_worker *w, const Mr__AttemptId *id)
 }
 
 static void map_done(struct mr_worker *w, const Mr__Run *run, const Mr__Totals *totals,
-		     Mr__Counter *const *counters, size_t nr_counters)
+		     Mr__Counter * const *counters, size_t nr_counters)
 {
 	struct mr_job *job = w->job;
 	uint32_t number = run->id->number;
@@ -402,6 +402,21 @@ static int sample_done(struct mr_worker *w, const Mr__Done *m)
 	return 0;
 }
 
+/* A map has made its run. */
+static int run_done(struct mr_worker *w, const Mr__Done *m)
+{
+	if (!m->run || m->run->id->number != m->id->number)
+		return -EPROTO;
+	if (!mr_sched_is_done(w->job->sched, MR_KIND_MAP, m->id->number))
+		map_done(w, m->run, m->totals, m->counters, m->n_counters);
+	/* Its own run may be the one that counts: an answer was lost with a connection. */
+	if (is_run(w, m->run))
+		answer_ack(w, m->id);
+	else
+		answer_discard(w, m->id);
+	return 0;
+}
+
 /* Of what was before maps and reduces, only this coordinator's own grants matter. */
 static bool is_stale(const struct mr_worker *w, const Mr__AttemptId *id)
 {
@@ -420,6 +435,10 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 	if (!number_ok(job, m->id))
 		return -EPROTO;
 	w->done++;
+	if (mr_job_has_outputs(job, m->id->kind))
+		return output_done(w, m);
+	if (m->id->kind == MR__KIND__MAP)
+		return run_done(w, m);
 	if (m->id->kind == MR__KIND__CHECK) {
 		mr_folder_checked(w);
 	} else if (m->id->kind == MR__KIND__STAT) {
@@ -427,20 +446,6 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 	} else if (m->id->kind == MR__KIND__SAMPLE) {
 		/* After the points were chosen, late samples are of no use. */
 		err = job->planned ? 0 : sample_done(w, m);
-	} else if (mr_job_has_outputs(job, m->id->kind)) {
-		return output_done(w, m);
-	} else {
-		if (!m->run || m->run->id->number != m->id->number)
-			return -EPROTO;
-		if (mr_sched_is_done(job->sched, MR_KIND_MAP, m->id->number)) {
-			/* Its own run may be the one that counts: an answer was lost with a connection. */
-			if (is_run(w, m->run))
-				answer_ack(w, m->id);
-			else
-				answer_discard(w, m->id);
-			return 0;
-		}
-		map_done(w, m->run, m->totals, m->counters, m->n_counters);
 	}
 	answer_ack(w, m->id);
 	return err;

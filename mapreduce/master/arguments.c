@@ -89,7 +89,8 @@ static int add_option(struct mr_arguments *a, const char *text)
 		return wrong("-D", text, "NAME=VALUE");
 	}
 	*value++ = 0;
-	list[a->job.nr_options++] = (struct mr_option) { copy, value };
+	list[a->job.nr_options].name = copy;
+	list[a->job.nr_options++].value = value;
 	return 0;
 }
 
