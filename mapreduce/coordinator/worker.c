@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/job_impl.h"
+#include "coordinator/text.h"
 #include "transport/transport.h"
 
 struct mr_worker *mr_worker_find(struct mr_job *job, uint32_t slot)
@@ -102,6 +103,13 @@ static void answer_discard(struct mr_worker *w, Mr__AttemptId *id)
 }
 
 /* ---- life ---- */
+
+static char *text_copy(const char *s)
+{
+	char *copy = *s ? strdup(s) : NULL;
+
+	return copy ? mr_text_clean(copy) : NULL;
+}
 
 static int adopt_app(struct mr_job *job, const Mr__Hello *hello, char *reason, size_t len)
 {
@@ -200,7 +208,7 @@ int mr_worker_create(struct mr_job *job, struct lockstep_conn *conn, const Mr__H
 	snprintf(reason, len, "out of memory");
 	w->job = job;
 	w->conn = conn;
-	w->name = strdup(hello->worker);
+	w->name = text_copy(hello->worker);
 	w->node = mr_job_node(job, hello->node);
 	w->heard_ns = lockstep_clock_ns();
 	err = !w->name || w->node == MR_NONE ? -ENOMEM : mr_folder_find(job, w->node, hello->output_dir, &w->folder);
@@ -453,11 +461,6 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 
 /* ---- failures ---- */
 
-static char *text_copy(const char *s)
-{
-	return *s ? strdup(s) : NULL;
-}
-
 static void note_failure(struct mr_worker *w, const Mr__Failed *m)
 {
 	static const char * const blames[] = { "none", "user", "input", "region", "system", "cancel" };
@@ -547,6 +550,7 @@ static int on_heartbeat(struct mr_worker *w, const Mr__Heartbeat *m)
 	w->in_total = m->in_total;
 	w->records = m->records;
 	snprintf(w->status, sizeof(w->status), "%s", m->status);
+	mr_text_clean(w->status);
 	return 0;
 }
 
