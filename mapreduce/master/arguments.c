@@ -31,7 +31,7 @@ static const char usage[] =
 	"  -f, --force           remove old outputs first\n"
 	"      --journal F       write a journal, so that the job can be resumed\n"
 	"      --resume          carry on from the journal\n"
-	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
+	"      --report F        write the job's end as JSON: outputs, counters, failures\n"
 	"  -q, --quiet           say nothing of failed attempts\n"
 	"  -h, --help\n"
 	"\n"
@@ -47,7 +47,7 @@ enum {
 	OPT_BACKUP,
 	OPT_JOURNAL,
 	OPT_RESUME,
-	OPT_HTTP,
+	OPT_REPORT,
 };
 
 static const struct option options[] = {
@@ -63,7 +63,7 @@ static const struct option options[] = {
 	{ "force", no_argument, NULL, 'f' },
 	{ "journal", required_argument, NULL, OPT_JOURNAL },
 	{ "resume", no_argument, NULL, OPT_RESUME },
-	{ "http", required_argument, NULL, OPT_HTTP },
+	{ "report", required_argument, NULL, OPT_REPORT },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -174,6 +174,9 @@ static int set(struct mr_arguments *a, int c, const char *value)
 		return 0;
 	case OPT_JOURNAL:
 		job->journal = value;
+		return 0;
+	case OPT_REPORT:
+		a->report = value;
 		return 0;
 	case OPT_RESUME:
 		job->resume = true;
