@@ -292,7 +292,7 @@ static int config_check(const struct mr_job_config *c, char *err, size_t errlen)
 	}
 	for (i = 0; i < c->nr_inputs; i++) {
 		if (!*c->inputs[i].path || strlen(c->inputs[i].path) > MR_RPC_PATH_MAX) {
-			snprintf(err, errlen, "input %zu: a path has 1 to %d characters", i, MR_RPC_PATH_MAX);
+			snprintf(err, errlen, "input %zu: a path has 1 to %u characters", i, MR_RPC_PATH_MAX);
 			return -EINVAL;
 		}
 	}
