@@ -61,7 +61,7 @@ static int options_check(const struct mr_job_config *c, char *err, size_t errlen
 
 	for (i = 0; i < c->nr_options; i++) {
 		if (strlen(c->options[i].name) > MR_RPC_NAME_MAX) {
-			snprintf(err, errlen, "option name %.40s... is longer than %d characters", c->options[i].name,
+			snprintf(err, errlen, "option name %.40s... is longer than %u characters", c->options[i].name,
 				 MR_RPC_NAME_MAX);
 			return -EINVAL;
 		}
@@ -69,7 +69,7 @@ static int options_check(const struct mr_job_config *c, char *err, size_t errlen
 	}
 	if (c->nr_options <= MR_RPC_OPTIONS_MAX && bytes <= MR_RPC_OPTIONS_BYTES)
 		return 0;
-	snprintf(err, errlen, "too many options, or too long ones: at most %d and %u bytes", MR_RPC_OPTIONS_MAX,
+	snprintf(err, errlen, "too many options, or too long ones: at most %u and %u bytes", MR_RPC_OPTIONS_MAX,
 		 MR_RPC_OPTIONS_BYTES);
 	return -EINVAL;
 }
