@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -17,7 +18,6 @@
 #include "common/bytes.h"
 #include "common/file.h"
 
-#define FILE_MAX	(4ull << 30)
 #define SUM_AT		(MR_JOURNAL_HEAD - 8)
 
 struct mr_journal {
@@ -206,6 +206,7 @@ int mr_journal_open(const char *path, mr_journal_fn *fn, void *arg, char *err, s
 {
 	struct mr_journal *j;
 	size_t size, at = 0;
+	struct stat st;
 	int64_t n = 0;
 	char *data;
 	int ret;
@@ -216,7 +217,7 @@ int mr_journal_open(const char *path, mr_journal_fn *fn, void *arg, char *err, s
 			 ret == -EBUSY ? "another coordinator has it" : strerror(-ret));
 		return ret;
 	}
-	ret = lockstep_file_read(path, FILE_MAX, &data, &size);
+	ret = fstat(j->fd, &st) ? -errno : lockstep_file_read(path, (size_t)st.st_size, &data, &size);
 	if (ret) {
 		snprintf(err, errlen, "journal %s can't be read: %s", path, strerror(-ret));
 		goto out_close;

@@ -5,12 +5,11 @@
 #include <string.h>
 
 #include "coordinator/job_impl.h"
-
-#define SPLITS_WANTED	16	/* enough for a few workers to end at about the same time */
+#include "coordinator/split.h"
 
 static uint64_t splits_of(const struct mr_job *job, const struct mr_input_file *input)
 {
-	return job->whole || !input->size ? 1 : (input->size + job->split - 1) / job->split;
+	return mr_split_count(input->size, job->split, job->whole);
 }
 
 static void choose_split(struct mr_job *job)
@@ -22,14 +21,9 @@ static void choose_split(struct mr_job *job)
 		return;
 	for (i = 0; i < job->nr_inputs; i++)
 		total += job->inputs[i].size;
-	job->split = total / SPLITS_WANTED;
-	if (job->split < MR_SPLIT_DEF_MIN)
-		job->split = MR_SPLIT_DEF_MIN;
-	if (job->split > MR_SPLIT_DEF_MAX)
-		job->split = MR_SPLIT_DEF_MAX;
+	job->split = mr_split_choose(total);
 }
 
-/* Splits of a file are of one size, so that no worker is left with a crumb at the end. */
 int mr_plan_splits(struct mr_job *job)
 {
 	uint64_t total = 0, n, k;
@@ -57,8 +51,8 @@ int mr_plan_splits(struct mr_job *job)
 			struct mr_map *map = &job->maps[m];
 
 			map->input = i;
-			map->offset = (uint64_t)((unsigned __int128)input->size * k / n);
-			map->len = (uint64_t)((unsigned __int128)input->size * (k + 1) / n) - map->offset;
+			map->offset = mr_split_offset(input->size, n, k);
+			map->len = mr_split_offset(input->size, n, k + 1) - map->offset;
 		}
 	}
 	return 0;
@@ -88,7 +82,8 @@ int mr_plan_key(struct mr_job *job, const void *data, size_t len)
 		return -ENOMEM;
 	if (len)
 		memcpy(copy, data, len);
-	job->keys[job->nr_keys++] = (struct mr_bytes) { copy, len };
+	job->keys[job->nr_keys].data = copy;
+	job->keys[job->nr_keys++].len = len;
 	return 0;
 }
 

@@ -543,7 +543,9 @@ static bool in_play(const struct mr_sched *s, enum mr_kind kind)
 
 	if (kind != MR_KIND_REDUCE || maps->done == maps->count)
 		return true;
+	/* Half of the workers stay free, for second attempts of the last maps. */
 	return s->config.overlap && !maps->idle.count && !maps->resting.count &&
+	       s->sets[kind].running.count < (s->nr_workers - s->free.count + 1) / 2 &&
 	       (uint64_t)maps->done * 100 >= (uint64_t)maps->count * OVERLAP_PERCENT;
 }
 

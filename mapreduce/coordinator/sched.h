@@ -62,7 +62,8 @@ enum mr_kind {
  * @attempts_max: user code's failures of a task that end the job; 0: no limit
  * @skip_max: records that may be skipped in the whole job
  * @backup: see 3. above
- * @overlap: reduces begin when 95 % of maps are done and none is idle
+ * @overlap: reduces begin, on half of the workers, when 95 % of maps are done and
+ *	none is idle
  */
 struct mr_sched_config {
 	uint64_t timeout_ns;

@@ -49,19 +49,18 @@ static struct streaming {
 
 /* --- lines of the commands -------------------------------------------------- */
 
-/* Where the value begins: behind the key's last TAB; @len: there is none. */
+/* The key ends before the TAB behind its last field; @len: there is none. */
 static size_t key_length(const char *line, size_t len)
 {
-	const char *p = line, *tab = NULL;
+	const char *p = line, *tab;
 	unsigned int i;
 
-	for (i = 0; i < job.key_fields; i++) {
-		tab = memchr(p, '\t', line + len - p);
-		if (!tab)
-			return len;
+	for (i = 1; (tab = memchr(p, '\t', line + len - p)); i++) {
+		if (i == job.key_fields)
+			return tab - line;
 		p = tab + 1;
 	}
-	return tab - line;
+	return len;
 }
 
 /* A line on its way out is a value without key, since a key has the smaller limit. */

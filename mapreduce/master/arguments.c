@@ -31,6 +31,8 @@ static const char usage[] =
 	"  -f, --force           remove old outputs first\n"
 	"      --journal F       write a journal, so that the job can be resumed\n"
 	"      --resume          carry on from the journal\n"
+	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
+	"      --report F        write the job's end as JSON: outputs, counters, failures\n"
 	"  -q, --quiet           say nothing of failed attempts\n"
 	"  -h, --help\n"
 	"\n"
@@ -46,6 +48,8 @@ enum {
 	OPT_BACKUP,
 	OPT_JOURNAL,
 	OPT_RESUME,
+	OPT_HTTP,
+	OPT_REPORT,
 };
 
 static const struct option options[] = {
@@ -61,6 +65,8 @@ static const struct option options[] = {
 	{ "force", no_argument, NULL, 'f' },
 	{ "journal", required_argument, NULL, OPT_JOURNAL },
 	{ "resume", no_argument, NULL, OPT_RESUME },
+	{ "http", required_argument, NULL, OPT_HTTP },
+	{ "report", required_argument, NULL, OPT_REPORT },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -89,7 +95,8 @@ static int add_option(struct mr_arguments *a, const char *text)
 		return wrong("-D", text, "NAME=VALUE");
 	}
 	*value++ = 0;
-	list[a->job.nr_options++] = (struct mr_option) { copy, value };
+	list[a->job.nr_options].name = copy;
+	list[a->job.nr_options++].value = value;
 	return 0;
 }
 
@@ -138,6 +145,9 @@ static int set(struct mr_arguments *a, int c, const char *value)
 	case 's':
 		a->socket = value;
 		return 0;
+	case OPT_HTTP:
+		a->http = value;
+		return 0;
 	case 'r':
 		return set_number("--reduces", value, MR_REDUCES_MAX, &job->reduces);
 	case 'D':
@@ -167,6 +177,9 @@ static int set(struct mr_arguments *a, int c, const char *value)
 		return 0;
 	case OPT_JOURNAL:
 		job->journal = value;
+		return 0;
+	case OPT_REPORT:
+		a->report = value;
 		return 0;
 	case OPT_RESUME:
 		job->resume = true;

@@ -187,6 +187,27 @@ int mr_keep_check(const char *output_dir, const char *work_dir, const char *job,
 	return ret;
 }
 
+/* No such process, or a dead one that its parent has not looked at yet. */
+static bool is_gone(pid_t pid)
+{
+	char path[32], line[256], *state;
+	bool gone = false;
+	FILE *f;
+
+	if (kill(pid, 0))
+		return errno == ESRCH;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT;
+	if (fgets(line, sizeof(line), f)) {
+		state = strrchr(line, ')');
+		gone = state && (state[1] == ' ') && (state[2] == 'Z' || state[2] == 'X');
+	}
+	fclose(f);
+	return gone;
+}
+
 void mr_keep_sweep(const char *output_dir)
 {
 	DIR *dir = opendir(output_dir);
@@ -197,7 +218,7 @@ void mr_keep_sweep(const char *output_dir)
 		if (!begins(e->d_name, TMP))
 			continue;
 		pid = owner(e->d_name);
-		if (pid == getpid() || (pid > 0 && kill(pid, 0) && errno == ESRCH))
+		if (pid == getpid() || (pid > 0 && is_gone(pid)))
 			unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)

@@ -16,7 +16,7 @@
 #include "transport/transport.h"
 #include "worker/work_impl.h"
 
-#define REDIAL_MS	100
+#define REDIAL_MS	20
 #define GRACE_MS	1000	/* for user code to return, after the job's end */
 
 static const struct lockstep_service_ops ops;
@@ -143,8 +143,10 @@ static void say_have(struct mr_work *w)
 {
 	size_t i;
 
+	pthread_mutex_lock(&w->lock);
 	for (i = 0; i < w->info->keep.nr; i++)
 		mr_link_send(w, MR_RPC(HAVE, have, w->info->keep.have[i]));
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* Another job: what was done for the old one is of no use. */

@@ -558,80 +558,6 @@ static void test_poweroff_and_backup_lost(void **state)
 	sim_exit(&s);
 }
 
-static void test_cold_start_after_crash(void **state)
-{
-	struct sim s;
-
-	(void)state;
-	sim_pair(&s);
-	sim_host_kill(&s, SIM_A);
-	sim_host_kill(&s, SIM_B);
-	sim_host_boot(&s, SIM_A);
-	sim_attach(&s, SIM_A, false);
-	sim_run(&s, 10000);
-	sim_expect(&s, SIM_A, S(FREE));
-	assert_string_equal(s.last_alarm, "guest.refused");
-	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "nobody"), -ENOENT);
-	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), 0);
-	sim_wait(&s, SIM_A, S(SOLO), 1000);
-	assert_true(s.store.gen[3].record.forced);
-	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), -EBUSY);
-	/* whoever was in generation 2 can't come back */
-	assert_true(s.store.gen[2].won);
-	sim_exit(&s);
-}
-
-/* After a failover and a power-off, only the survivor's disks hold what the guest has written. */
-static void after_a_failover(struct sim *s)
-{
-	sim_pair(s);
-	sim_host_kill(s, SIM_A);
-	sim_wait(s, SIM_B, S(SOLO), FAILOVER_MS);
-	sim_poweroff(s, SIM_B);
-	sim_wait(s, SIM_B, GONE, 1000);
-	assert_true(s->store.gen[2].closed);
-	sim_host_boot(s, SIM_A);
-}
-
-static void test_stale_disks_are_refused(void **state)
-{
-	struct sim s;
-
-	(void)state;
-	after_a_failover(&s);
-	sim_attach(&s, SIM_A, false);
-	sim_attach(&s, SIM_B, true);
-	sim_run(&s, 10000);
-	sim_expect(&s, SIM_A, S(FREE));
-	sim_expect(&s, SIM_B, S(FREE));
-	assert_string_equal(s.last_alarm, "guest.refused");
-	assert_false(s.store.gen[3].open);
-	/* an operator may know better: the right ones were copied here */
-	assert_int_equal(lockstep_core_force(&s.host[SIM_A].core, "web"), 0);
-	sim_wait(&s, SIM_A, S(PROTECTED_P), 4000);
-	/* nothing was taken from anybody: the generation before had ended */
-	assert_false(s.store.gen[3].record.forced);
-	sim_exit(&s);
-}
-
-static void test_survivor_starts_again(void **state)
-{
-	struct sim s;
-
-	(void)state;
-	after_a_failover(&s);
-	sim_attach(&s, SIM_B, false);
-	sim_attach(&s, SIM_A, true);
-	sim_wait(&s, SIM_B, S(PROTECTED_P), 4000);
-	/* both have it all again */
-	sim_poweroff(&s, SIM_B);
-	sim_wait(&s, SIM_B, GONE, 1000);
-	sim_wait(&s, SIM_A, GONE, 1000);
-	sim_attach(&s, SIM_A, false);
-	sim_wait(&s, SIM_A, S(SOLO), 1000);
-	sim_exit(&s);
-}
-
 static void test_backup_reboots_quickly(void **state)
 {
 	struct sim s;
@@ -743,22 +669,6 @@ static void test_restored_arbiter(void **state)
 	sim_exit(&s);
 }
 
-static void test_no_arbiter_no_start(void **state)
-{
-	struct sim s;
-
-	(void)state;
-	sim_init(&s, 7);
-	s.host[SIM_A].arbiter_reachable = false;
-	sim_attach(&s, SIM_A, false);
-	sim_run(&s, 10000);
-	sim_expect(&s, SIM_A, S(FREE));
-	assert_true(s.alarms > 0);
-	s.host[SIM_A].arbiter_reachable = true;
-	sim_wait(&s, SIM_A, S(SOLO), 5000);
-	sim_exit(&s);
-}
-
 /* The VMM does not end when it is told to: it is killed. */
 static void test_halted_vmm_is_killed(void **state)
 {
@@ -832,16 +742,12 @@ int main(void)
 		cmocka_unit_test(test_poweroff_alone),
 		cmocka_unit_test(test_poweroff_unheard),
 		cmocka_unit_test(test_poweroff_and_backup_lost),
-		cmocka_unit_test(test_cold_start_after_crash),
-		cmocka_unit_test(test_stale_disks_are_refused),
-		cmocka_unit_test(test_survivor_starts_again),
 		cmocka_unit_test(test_backup_reboots_quickly),
 		cmocka_unit_test(test_backup_replaced_before_start),
 		cmocka_unit_test(test_open_names_another),
 		cmocka_unit_test(test_activate_unverified),
 		cmocka_unit_test(test_two_arbiters),
 		cmocka_unit_test(test_restored_arbiter),
-		cmocka_unit_test(test_no_arbiter_no_start),
 		cmocka_unit_test(test_halted_vmm_is_killed),
 		cmocka_unit_test(test_status),
 	};

@@ -690,7 +690,7 @@ static void test_live_end_waits_for_its_record(void **state)
 
 	(void)state;
 	v[1].len = 1;
-	play(v, e, VMM_END_POWEROFF, "next start run flush poweroff next next ");
+	play(v, e, VMM_END_POWEROFF, "next start run flush poweroff " "next " "next ");
 	text[0] = '\0';
 	powered_off = false;
 	vmm->ending = VMM_END_NONE;
@@ -746,36 +746,6 @@ static void test_verdict_of_nothing(void **state)
 	play(v, NULL, VMM_END_ERROR, "next ");
 }
 
-/* ---- events ---- */
-
-static void test_events(void **state)
-{
-	static const uint8_t big[LOCKSTEP_PAYLOAD_MAX + 1];
-
-	(void)state;
-	assert_int_equal(vmm_event_post(vmm, VMM_UNIT_NET, 1, "x", 1), 0);
-	assert_null(vmm_events_first(vmm));	/* not live: dropped */
-	vmm->live = true;
-	assert_int_equal(vmm_event_post(vmm, VMM_UNIT_NET, 1, big, sizeof(big)), -EMSGSIZE);
-	for (unsigned int i = 0; i < VMM_EVENTS_MAX; i++)
-		assert_int_equal(vmm_event_post(vmm, VMM_UNIT_NET, (uint16_t)i, NULL, 0), 0);
-	assert_int_equal(vmm_event_post(vmm, VMM_UNIT_NET, 1, "x", 1), -ENOBUFS);
-	assert_int_equal(page.kick, 1);
-	for (unsigned int i = 0; i < VMM_EVENTS_MAX; i++) {
-		assert_int_equal(vmm_events_first(vmm)->kind, i);
-		vmm_events_drop(vmm);
-	}
-	assert_int_equal(page.kick, 0);
-	assert_null(vmm_events_first(vmm));
-	vmm_events_drop(vmm);
-	/* Neither of these sleeps for long. */
-	vmm_wake(vmm);
-	vmm_events_sleep(vmm, VMM_NEVER);
-	vmm_events_sleep(vmm, 1000000);
-	assert_int_equal(vmm_event_post(vmm, VMM_UNIT_NET, 1, "x", 1), 0);
-	vmm_events_sleep(vmm, VMM_NEVER);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -816,7 +786,6 @@ int main(void)
 		TEST(test_end_that_the_log_has_not),
 		TEST(test_poweroff_by_verdict),
 		TEST(test_verdict_of_nothing),
-		TEST(test_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

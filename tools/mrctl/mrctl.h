@@ -31,6 +31,7 @@ struct mrctl_command {
 
 extern const struct mrctl_command mrctl_run_commands[];		/* run.c */
 extern const struct mrctl_command mrctl_streaming_commands[];	/* streaming.c */
+extern const struct mrctl_command mrctl_debug_commands[];		/* debug.c */
 extern const struct mrctl_command mrctl_history_commands[];	/* history.c */
 extern const struct mrctl_command mrctl_submit_commands[];	/* submit.c */
 extern const struct mrctl_command mrctl_cluster_commands[];	/* cluster.c */

@@ -11,7 +11,7 @@ from labkit.clients import KINDS
 from labkit.pair import Pair
 
 BEFORE, AFTER = 40, 40      # answers each client has to have seen of the primary, and of the survivor
-BOOT = 240
+BOOT = 400
 
 
 def start(lab, pair):
