@@ -32,6 +32,7 @@ static const char usage[] =
 	"      --journal F       write a journal, so that the job can be resumed\n"
 	"      --resume          carry on from the journal\n"
 	"      --report F        write the job's end as JSON: outputs, counters, failures\n"
+	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
 	"  -q, --quiet           say nothing of failed attempts\n"
 	"  -h, --help\n"
 	"\n"
@@ -48,6 +49,7 @@ enum {
 	OPT_JOURNAL,
 	OPT_RESUME,
 	OPT_REPORT,
+	OPT_HTTP,
 };
 
 static const struct option options[] = {
@@ -64,6 +66,7 @@ static const struct option options[] = {
 	{ "journal", required_argument, NULL, OPT_JOURNAL },
 	{ "resume", no_argument, NULL, OPT_RESUME },
 	{ "report", required_argument, NULL, OPT_REPORT },
+	{ "http", required_argument, NULL, OPT_HTTP },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -141,6 +144,9 @@ static int set(struct mr_arguments *a, int c, const char *value)
 	switch (c) {
 	case 's':
 		a->socket = value;
+		return 0;
+	case OPT_HTTP:
+		a->http = value;
 		return 0;
 	case 'r':
 		return set_number("--reduces", value, MR_REDUCES_MAX, &job->reduces);

@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "coordinator/server.h"
+#include "http/http.h"
 #include "master/arguments.h"
 #include "rpc/failpoint.h"
 #include "transport/transport.h"
@@ -27,6 +28,7 @@ struct master {
 	struct lockstep_transport *transport;
 	struct mr_server *server;
 	struct mr_job *job;
+	struct mr_http *http;
 	struct event *farewell;
 	struct event *signals[2];
 	unsigned int waited_ms;
@@ -109,6 +111,25 @@ static int listen_at(struct master *m, char *err, size_t errlen)
 	return ret;
 }
 
+static struct json_object *http_job(void *user, size_t i)
+{
+	struct master *m = user;
+
+	return i ? NULL : mr_job_status(m->job);
+}
+
+static int serve_http(struct master *m, char *err, size_t errlen)
+{
+	int ret;
+
+	if (!m->args.http)
+		return 0;
+	ret = mr_http_create(m->base, m->args.http, http_job, m, err, errlen, &m->http);
+	if (!ret)
+		fprintf(stderr, "mrmaster: status at %s\n", mr_http_url(m->http));
+	return ret;
+}
+
 static int watch_signals(struct master *m)
 {
 	static const int numbers[] = { SIGINT, SIGTERM };
@@ -141,6 +162,8 @@ static int start(struct master *m, char *err, size_t errlen)
 		ret = mr_job_create(m->base, &m->args.job, &job_ops, m, err, errlen, &m->job);
 	if (!ret)
 		ret = mr_server_add(m->server, m->job);
+	if (!ret)
+		ret = serve_http(m, err, errlen);
 	/* Workers come as soon as there is a socket. */
 	if (!ret)
 		ret = listen_at(m, err, errlen);
@@ -151,6 +174,7 @@ static void stop(struct master *m)
 {
 	unsigned int i;
 
+	mr_http_destroy(m->http);
 	if (m->job)
 		mr_server_remove(m->server, m->job);
 	mr_job_destroy(m->job);

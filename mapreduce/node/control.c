@@ -247,11 +247,10 @@ static void files_next(struct mr_client_conn *c)
 		c->file_left = mr_json_u64(file, "size", 0);
 		mr_store_temporary(c->node, c->path);
 		c->fd = open(c->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		if (c->fd < 0)
-			ret = -errno;
-		else if (c->file_left)
+		ret = c->fd < 0 ? -errno : 0;
+		if (!ret && c->file_left)
 			return;
-		else
+		if (!ret)
 			ret = file_done(c);
 	}
 	if (ret)
@@ -324,7 +323,7 @@ static const struct command {
 static struct mr_peer *target(struct mr_client_conn *c, struct json_object *request)
 {
 	const char *job = mr_json_str(request, "job", ""), *node = mr_json_str(request, "node", "");
-	char home[MR_JOB_NAME_MAX + 1];
+	char home[MR_JOB_NAME_MAX + 1] = "";
 
 	if (*job && mr_job_name_valid(job)) {
 		mr_job_name_home(job, home, sizeof(home));

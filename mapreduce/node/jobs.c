@@ -340,6 +340,20 @@ static void old_remove(struct mr_node *node)
 	}
 }
 
+/* As many as there are workers now; it is a part of the job from then on. */
+static void reduces_choose(struct mr_node *node, struct json_object *spec)
+{
+	uint64_t n = 0;
+	struct mr_peer *p;
+
+	if (json_object_object_get_ex(spec, "reduces", NULL))
+		return;
+	TAILQ_FOREACH(p, &node->peers, entry)
+		n += !p->peer || p->up ? 1 : 0;
+	n *= node->cfg.mr.slots ? node->cfg.mr.slots : 1;
+	lockstep_json_add_u64(spec, "reduces", n);
+}
+
 int mr_home_submit(struct mr_node *node, struct json_object *spec, char *name, char *err,
 		   size_t errlen)
 {
@@ -358,6 +372,7 @@ int mr_home_submit(struct mr_node *node, struct json_object *spec, char *name, c
 	ret = mr_spec_check(spec, err, errlen);
 	if (ret)
 		return ret;
+	reduces_choose(node, spec);
 	h = home_new(node, node->next_number, spec);
 	if (!h)
 		return -ENOMEM;
@@ -481,6 +496,9 @@ int mr_home_resume(struct mr_node *node, const char *name, char *err, size_t err
 
 	if (!h)
 		return -ENOENT;
+	/* over, but not yet put away */
+	if (h->job && mr_job_state(h->job) != MR_JOB_RUNNING)
+		home_close(h, mr_job_status(h->job));
 	if (h->job || !strcmp(mr_json_str(h->brief, "state", ""), "succeeded"))
 		return -EALREADY;
 	path_of(h, "status.json", path);

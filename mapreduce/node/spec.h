@@ -14,7 +14,7 @@
  *			as in struct mr_job_config
  *	workers		most on one node; 0: as many as its slots
  *
- * All but app, inputs and output may be left out.
+ * Memory is that of one worker. Without reduces there are as many as workers. All but app, inputs and output may be left out.
  */
 #ifndef LOCKSTEP_MR_SPEC_H
 #define LOCKSTEP_MR_SPEC_H
@@ -28,7 +28,7 @@
 struct json_object;
 
 #define MR_SPEC_MAX		(256u << 20)	/* bytes of JSON */
-#define MR_SPEC_FILES_MAX	256
+#define MR_SPEC_FILES_MAX	64
 #define MR_SPEC_FILE_MAX	(1ull << 30)	/* bytes of one */
 #define MR_STREAMING		"streaming"
 

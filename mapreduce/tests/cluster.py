@@ -25,7 +25,7 @@ from labkit import net  # noqa: E402
 from mrjob import Failure, until  # noqa: E402
 
 BUILD = os.environ.get("MR_BUILD", os.path.join(ROOT, "build", "mapreduce"))
-DAEMON = os.path.join(ROOT, "build", "daemon" + ("-san" if BUILD.endswith("-san") else ""))
+DAEMON = os.path.join(ROOT, "build", "daemon")    # it locks its memory, which no sanitizer survives
 MRCTL = os.environ.get("MRCTL", os.path.join(ROOT, "build", "tools", "mrctl"))
 CTL = os.path.join(ROOT, "build", "tools", "lockstepctl")
 USER = "nobody"
@@ -68,6 +68,7 @@ logs = {self.dir}
 
 [mapreduce]
 listen = {self.address}:7472
+http = {self.address}:8080
 slots = {slots}
 memory = 32M
 silence = {silence}
@@ -120,6 +121,15 @@ programs = {BUILD}
         if check and p.returncode:
             raise Failure(f"mrctl {' '.join(args)} on {self.name}: exit status {p.returncode}: {p.stderr.strip()}")
         return p
+
+    def http(self, path):
+        """What the status page's server answers, asked from the node itself."""
+        code = "import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1]).read().decode())"
+        p = subprocess.run(self.cluster.net.command([sys.executable, "-c", code, f"http://{self.address}:8080{path}"],
+                                                    self.ns), capture_output=True, text=True)
+        if p.returncode:
+            raise Failure(f"{path} on {self.name}: {p.stderr.strip().splitlines()[-1]}")
+        return p.stdout
 
     def status(self, job):
         return json.loads(self.mrctl("status", "--json", job).stdout)

@@ -4,7 +4,8 @@
  *
  * LOCKSTEP_SEED repeats a run, LOCKSTEP_FUZZ sets the rounds.
  *
- * Sources: mapreduce/engine daemon/common/file.c daemon/common/bytes.c selftests/unit/fuzz.c
+ * Sources: mapreduce/engine daemon/common/file.c daemon/common/bytes.c
+ * Sources: selftests/unit/mr_fixture.c selftests/unit/fuzz.c
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,70 +22,9 @@
 #include <cmocka.h>
 
 #include "fuzz.h"
-#include "engine/attempt.h"
+#include "mr_fixture.h"
 
 #define MAPS_MAX	64
-
-static char dir[64];
-static char input[96];
-
-static int setup(void **state)
-{
-	(void)state;
-	strcpy(dir, "/tmp/test-mr-engine-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(input, sizeof(input), "%s/input", dir);
-	return 0;
-}
-
-/* Whatever an attempt made is gone by then: rmdir() tells. */
-static int teardown(void **state)
-{
-	(void)state;
-	unlink(input);
-	return rmdir(dir);
-}
-
-static void write_input(const void *data, size_t len)
-{
-	int fd = open(input, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_true(fd >= 0);
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		assert_true(n > 0);
-		data = (const char *)data + n;
-		len -= (size_t)n;
-	}
-	close(fd);
-}
-
-static struct mr_attempt attempt_of(const struct mr_app *app, bool map, uint32_t number, uint32_t reduces)
-{
-	return (struct mr_attempt){
-		.app = app, .map = map, .number = number, .reduces = reduces, .memory = MR_MEMORY_MIN, .path = input,
-		.work_dir = dir, .output_dir = dir, .len = UINT64_MAX, .size = UINT64_MAX,
-	};
-}
-
-static char *read_file(const char *path, size_t *len)
-{
-	struct stat st;
-	char *data;
-	int fd = open(path, O_RDONLY);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	data = malloc((size_t)st.st_size + 1);
-	assert_non_null(data);
-	*len = (size_t)st.st_size;
-	assert_int_equal(read(fd, data, *len), st.st_size);
-	data[*len] = '\0';
-	close(fd);
-	return data;
-}
 
 /**
  * struct job - maps of one input, and their reduces
@@ -131,7 +71,7 @@ static char *run_reduce(const struct job *job, const struct mr_attempt *like, ui
 	attempt.nr_regions = job->nr;
 	if (mr_attempt_run(&attempt, &result))
 		fail_msg("%s", result.message);
-	text = read_file(result.path, len);
+	text = mr_fx_read(result.path, len);
 	assert_int_equal(*len, result.size);
 	mr_result_discard(&result);
 	mr_result_exit(&result);
@@ -280,7 +220,7 @@ static char *random_lines(size_t len, uint64_t keys, size_t key_max)
 /* One reduce gives all lines in the oracle's order, so also equal keys by map and emission. */
 static void check_sorted(const struct mr_app *app, const char *text, uint64_t split, enum mr_codec codec)
 {
-	struct mr_attempt like = attempt_of(app, true, 0, 1);
+	struct mr_attempt like = mr_fx_attempt(app, true, 0, 1);
 	size_t len = strlen(text), got_len;
 	struct job job;
 	char *want, *got;
@@ -288,7 +228,7 @@ static void check_sorted(const struct mr_app *app, const char *text, uint64_t sp
 	like.codec = codec;
 	oracle_compare = app->compare ? app->compare : forwards;
 	want = sorted_lines(text, len);
-	write_input(text, len);
+	mr_fx_input(text, len);
 	run_maps(&job, &like, len, split);
 	got = run_reduce(&job, &like, 0, &got_len);
 	assert_int_equal(got_len, len);
@@ -333,7 +273,7 @@ static void test_spill(void **state)
 /* Whatever the size of splits, each record comes once, in the order of the file. */
 static void test_splits(void **state)
 {
-	struct mr_attempt like = attempt_of(&lines, true, 0, 1);
+	struct mr_attempt like = mr_fx_attempt(&lines, true, 0, 1);
 	unsigned int i, rounds = fuzz_rounds(12);
 
 	(void)state;
@@ -346,7 +286,7 @@ static void test_splits(void **state)
 
 		for (n = 0; n < len; n++)
 			text[n] = fuzz_random() % (1 + i) ? 'x' : '\n';
-		write_input(text, len);
+		mr_fx_input(text, len);
 		for (n = 0, want = len && text[len - 1] != '\n'; n < len; n++)
 			want += text[n] == '\n';
 		run_maps(&job, &like, len, len / (1 + fuzz_random() % 15) + 1);
@@ -366,7 +306,7 @@ static void test_splits(void **state)
 /* Values that grow while they are combined, in a table that spills. */
 static void test_combine(void **state)
 {
-	struct mr_attempt like = attempt_of(&combining, true, 0, 3);
+	struct mr_attempt like = mr_fx_attempt(&combining, true, 0, 3);
 	size_t len, part, total = 0, n = 0, i;
 	char *text, *got;
 	struct job job;
@@ -381,7 +321,7 @@ static void test_combine(void **state)
 
 		n += (size_t)sprintf(text + n, "%llu-with-some-length\t%c\n", (unsigned long long)k, 'a' + (int)(k % 26));
 	}
-	write_input(text, n);
+	mr_fx_input(text, n);
 	run_maps(&job, &like, n, n / 2 + 1);
 	for (r = 0; r < 3; r++) {
 		char *line, *rest;
@@ -442,13 +382,13 @@ static const struct mr_app secondary = {
 static void test_secondary_sort(void **state)
 {
 	static const char text[] = "b/5\tv\na/3\tx\nb/1\tu\na/1\ty\nb/9\tt\na/3\tz\nb/7\tw\nd/1\tq\n";
-	struct mr_attempt like = attempt_of(&secondary, true, 0, 2);
+	struct mr_attempt like = mr_fx_attempt(&secondary, true, 0, 2);
 	struct job job;
 	size_t len;
 	char *got;
 
 	(void)state;
-	write_input(text, sizeof(text) - 1);
+	mr_fx_input(text, sizeof(text) - 1);
 	run_maps(&job, &like, sizeof(text) - 1, 13);
 	got = run_reduce(&job, &like, 0, &len);
 	assert_string_equal(got, "b/1 u\nb/5 v\nb/7 w\nd/1 q\n");
@@ -464,7 +404,7 @@ static void test_secondary_sort(void **state)
 /* Keys come from all over the split, no more than asked for. */
 static void test_sample(void **state)
 {
-	struct mr_attempt attempt = attempt_of(&lines, true, 0, 4);
+	struct mr_attempt attempt = mr_fx_attempt(&lines, true, 0, 4);
 	const struct mr_bytes *keys;
 	struct mr_result result;
 	size_t n = 0, nr, i, of[10] = { 0 };
@@ -473,7 +413,7 @@ static void test_sample(void **state)
 	(void)state;
 	for (i = 0; i < 400000; i++)	/* the first digit tells the tenth of the file */
 		n += (size_t)sprintf(text + n, "%06zu\tvalue\n", i * 10 / 4);
-	write_input(text, n);
+	mr_fx_input(text, n);
 	attempt.len = n;
 	assert_int_equal(mr_attempt_sample(&attempt, 1000, &result, &keys, &nr), 0);
 	assert_int_equal(nr, 1000);
@@ -492,7 +432,7 @@ static void test_sample(void **state)
 /* Keys of nearly a mebibyte, more of them than the least memory holds; a longer one is refused. */
 static void test_long_keys(void **state)
 {
-	struct mr_attempt attempt = attempt_of(&lines, true, 0, 1);
+	struct mr_attempt attempt = mr_fx_attempt(&lines, true, 0, 1);
 	const size_t key = (1 << 20) - 10;
 	char *text = malloc(20 * ((size_t)1 << 20) + 64);
 	struct mr_result result;
@@ -508,7 +448,7 @@ static void test_long_keys(void **state)
 	text[n] = '\0';
 	check_sorted(&lines, text, n, MR_CODEC_ZSTD);
 	memset(text, 'k', 2 * key);
-	write_input(text, 2 * key);
+	mr_fx_input(text, 2 * key);
 	assert_int_equal(mr_attempt_run(&attempt, &result), -EMSGSIZE);
 	assert_int_equal(result.blame, MR_BLAME_USER);
 	assert_non_null(strstr(result.message, "more memory"));
@@ -519,7 +459,7 @@ static void test_long_keys(void **state)
 
 static void test_bad_input(void **state)
 {
-	struct mr_attempt attempt = attempt_of(&lines, true, 0, 1);
+	struct mr_attempt attempt = mr_fx_attempt(&lines, true, 0, 1);
 	struct mr_result result;
 
 	(void)state;
@@ -527,11 +467,11 @@ static void test_bad_input(void **state)
 	assert_int_equal(mr_attempt_run(&attempt, &result), -ENOENT);
 	assert_int_equal(result.blame, MR_BLAME_INPUT);
 	mr_result_exit(&result);
-	attempt.path = dir;
+	attempt.path = mr_fx_dir;
 	assert_int_equal(mr_attempt_run(&attempt, &result), -EISDIR);
 	mr_result_exit(&result);
-	write_input("a\nb\n", 4);
-	attempt.path = input;
+	mr_fx_input("a\nb\n", 4);
+	attempt.path = mr_fx_path;
 	attempt.size = 5;
 	assert_int_equal(mr_attempt_run(&attempt, &result), -ESTALE);
 	assert_int_equal(result.blame, MR_BLAME_INPUT);
@@ -550,12 +490,12 @@ static const struct mr_app picky = { MR_APP_HEADER("picky"), .map = map_picky };
 
 static void test_bad_record(void **state)
 {
-	struct mr_attempt attempt = attempt_of(&picky, true, 0, 2);
+	struct mr_attempt attempt = mr_fx_attempt(&picky, true, 0, 2);
 	const uint64_t skip[] = { 1, 3 };
 	struct mr_result result;
 
 	(void)state;
-	write_input("a\nbad\nc\nbad\n", 12);
+	mr_fx_input("a\nbad\nc\nbad\n", 12);
 	assert_int_equal(mr_attempt_run(&attempt, &result), -EINVAL);
 	assert_int_equal(result.blame, MR_BLAME_USER);
 	assert_int_equal(result.record, 1);
@@ -574,14 +514,14 @@ static void test_bad_record(void **state)
 /* A map's run file that was damaged after it was made is blamed on that map; nothing is published. */
 static void test_bad_region(void **state)
 {
-	struct mr_attempt like = attempt_of(&lines, true, 0, 1), reduce = attempt_of(&lines, false, 0, 1);
+	struct mr_attempt like = mr_fx_attempt(&lines, true, 0, 1), reduce = mr_fx_attempt(&lines, false, 0, 1);
 	struct mr_region regions[2];
 	struct mr_result result;
 	struct job job;
 	int fd;
 
 	(void)state;
-	write_input("a\nb\nc\nd\n", 8);
+	mr_fx_input("a\nb\nc\nd\n", 8);
 	run_maps(&job, &like, 8, 4);
 	regions[0] = job.maps[0].regions[0];
 	regions[1] = job.maps[1].regions[0];
@@ -602,23 +542,23 @@ static void test_bad_region(void **state)
 
 static void test_publish(void **state)
 {
-	struct mr_attempt attempt = attempt_of(&lines, true, 0, 0);
+	struct mr_attempt attempt = mr_fx_attempt(&lines, true, 0, 0);
 	struct mr_result first, late;
 	char name[128], *text;
 	size_t len;
 
 	(void)state;
-	write_input("a\tb\n", 4);
+	mr_fx_input("a\tb\n", 4);
 	assert_int_equal(mr_attempt_run(&attempt, &first), 0);
 	attempt.attempt = 1;
 	assert_int_equal(mr_attempt_run(&attempt, &late), 0);
 	assert_string_not_equal(first.path, late.path);
-	assert_int_equal(mr_output_publish(dir, first.path, "mr-out-m-0", first.inode), 0);
+	assert_int_equal(mr_output_publish(mr_fx_dir, first.path, "mr-out-m-0", first.inode), 0);
 	/* again, as after a crash; and an attempt that comes late changes nothing */
-	assert_int_equal(mr_output_publish(dir, first.path, "mr-out-m-0", first.inode), 0);
-	assert_int_equal(mr_output_publish(dir, late.path, "mr-out-m-0", late.inode), -EEXIST);
-	snprintf(name, sizeof(name), "%s/mr-out-m-0", dir);
-	text = read_file(name, &len);
+	assert_int_equal(mr_output_publish(mr_fx_dir, first.path, "mr-out-m-0", first.inode), 0);
+	assert_int_equal(mr_output_publish(mr_fx_dir, late.path, "mr-out-m-0", late.inode), -EEXIST);
+	snprintf(name, sizeof(name), "%s/mr-out-m-0", mr_fx_dir);
+	text = mr_fx_read(name, &len);
 	assert_string_equal(text, "a b\n");
 	free(text);
 	unlink(name);
@@ -630,17 +570,17 @@ static void test_publish(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_sort, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_spill, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_splits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_combine, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_secondary_sort, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sample, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_long_keys, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bad_input, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bad_record, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bad_region, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_publish, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sort, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_spill, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_splits, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_combine, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_secondary_sort, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_sample, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_long_keys, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_bad_input, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_bad_record, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_bad_region, mr_fx_setup, mr_fx_teardown),
+		cmocka_unit_test_setup_teardown(test_publish, mr_fx_setup, mr_fx_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,12 +426,25 @@ static int cmd_logs(int argc, char **argv)
 	return MRCTL_OK;
 }
 
-static void print_counters(struct json_object *counters)
+/* Call for each member of an object. */
+static void each(struct json_object *o, void (*fn)(const char *key, struct json_object *value, const char *of),
+		 const char *of)
 {
-	json_object_object_foreach(counters, group, names) {
-		json_object_object_foreach(names, name, value)
-			printf("%s\t%s\t%" PRIi64 "\n", group, name, json_object_get_int64(value));
-	}
+	struct json_object_iterator it = json_object_iter_begin(o), end = json_object_iter_end(o);
+
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		fn(json_object_iter_peek_name(&it), json_object_iter_peek_value(&it), of);
+}
+
+static void print_counter(const char *name, struct json_object *value, const char *group)
+{
+	printf("%s\t%s\t%" PRIi64 "\n", group, name, json_object_get_int64(value));
+}
+
+static void print_group(const char *group, struct json_object *names, const char *of)
+{
+	(void)of;
+	each(names, print_counter, group);
 }
 
 static int cmd_counters(int argc, char **argv)
@@ -449,7 +462,7 @@ static int cmd_counters(int argc, char **argv)
 	if (opt.json)
 		lockstep_json_print(counters);
 	else if (counters)
-		print_counters(counters);
+		each(counters, print_group, NULL);
 	json_object_put(status);
 	return MRCTL_OK;
 }

@@ -41,7 +41,7 @@ static void usage(FILE *f)
 	for (i = 0; i < N_TABLES; i++)
 		for (c = tables[i]; c->name; c++)
 			if (c->what)
-				fprintf(f, "  %-10s %-22s %s\n", c->name, c->args, c->what);
+				fprintf(f, "  %-10s %-26s %s\n", c->name, c->args, c->what);
 	fputs("\n"
 	      "Exit status: 0 done; 1 failed; 2 wrong usage, or an application that can't be\n"
 	      "loaded; 3 who is asked is not there; 4 the job was killed; 5 timed out.\n", f);

@@ -92,7 +92,7 @@ static int file_add(struct submission *s, struct json_object *files, const char 
 	lockstep_json_add_str(o, "name", slash ? slash + 1 : path);
 	lockstep_json_add_u64(o, "size", (uint64_t)st.st_size);
 	lockstep_json_add_str(o, "sha256", hex);
-	lockstep_json_add_bool(o, "executable", st.st_mode & S_IXUSR);
+	lockstep_json_add_bool(o, "executable", st.st_mode & 0100);
 	json_object_array_add(files, o);
 	return mrctl_list_add(&s->files, path);
 }
