@@ -32,7 +32,8 @@ static inline uint64_t mr_split_count(uint64_t size, uint64_t split, bool whole)
  */
 static inline uint64_t mr_split_offset(uint64_t size, uint64_t n, uint64_t k)
 {
-	return (uint64_t)((unsigned __int128)size * k / n);
+	/* size * k / n, which may not fit */
+	return size / n * k + size % n * k / n;
 }
 
 #endif
