@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "coordinator/job_impl.h"
+#include "coordinator/text.h"
 #include "rpc/failpoint.h"
 
 #define BULK_PRIORITY	2	/* of the loop: after messages */
@@ -26,6 +27,7 @@ void mr_job_event(struct mr_job *job, const char *name, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(e->text, sizeof(e->text), format, ap);
 	va_end(ap);
+	mr_text_clean(e->text);
 }
 
 /* ---- the end ---- */
@@ -61,6 +63,7 @@ void mr_job_end(struct mr_job *job, enum mr_job_state state, const char *format,
 	va_start(ap, format);
 	vsnprintf(job->reason, sizeof(job->reason), format, ap);
 	va_end(ap);
+	mr_text_clean(job->reason);
 	record.state = state;
 	record.reason = job->reason;
 	mr_replay_add(job, MR_RECORD(END, end, &record));

@@ -33,7 +33,7 @@
  *	phases[]	{name, tasks, idle, running, done, began_ms, elapsed_ms,
  *			 in_bytes, in_records, out_bytes, out_records, skipped,
  *			 in_rate, out_rate (bytes a second)}; those of tasks that are done
- *	workers[]	{name, node, output_dir, state ("idle", "running", "silent", "gone"),
+ *	workers[]	{name, node, output_dir, state ("idle", "running", "silent"),
  *			 heard_ms (ago), done, failed, attempt {kind, number, attempt, epoch,
  *			 ms (so far), in_bytes, in_total, records, status}}
  *	failed_attempts	how many

@@ -273,7 +273,7 @@ int mr_out_done(struct mr_job *job, uint32_t number, const char *node, const cha
 void mr_out_exit(struct mr_out *out);
 void mr_out_name(uint32_t number, char *name, size_t size);
 int mr_map_set(struct mr_job *job, uint32_t number, uint32_t node, const Mr__Run *run, const Mr__Totals *totals,
-	       Mr__Counter *const *counters, size_t nr_counters);
+	       Mr__Counter * const *counters, size_t nr_counters);
 void mr_map_exit(struct mr_map *map);
 int mr_skip_add(struct mr_job *job, Mr__Kind kind, uint32_t number, uint64_t record);
 void mr_totals_replace(Mr__Totals *sum, Mr__Totals **old, const Mr__Totals *totals);

@@ -118,7 +118,7 @@ void mr_out_exit(struct mr_out *out)
 }
 
 int mr_map_set(struct mr_job *job, uint32_t number, uint32_t node, const Mr__Run *run, const Mr__Totals *totals,
-	       Mr__Counter *const *counters, size_t nr_counters)
+	       Mr__Counter * const *counters, size_t nr_counters)
 {
 	struct mr_map *map = &job->maps[number];
 	char *path = strdup(run->path);

@@ -82,7 +82,8 @@ int mr_plan_key(struct mr_job *job, const void *data, size_t len)
 		return -ENOMEM;
 	if (len)
 		memcpy(copy, data, len);
-	job->keys[job->nr_keys++] = (struct mr_bytes) { copy, len };
+	job->keys[job->nr_keys].data = copy;
+	job->keys[job->nr_keys++].len = len;
 	return 0;
 }
 

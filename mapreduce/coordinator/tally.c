@@ -59,7 +59,7 @@ static void tally_add(struct mr_tallies *c, const struct mr_tally *tally, bool o
 	}
 }
 
-int mr_tallies_replace(struct mr_tallies *c, struct mr_tally **tally, Mr__Counter *const *list, size_t nr)
+int mr_tallies_replace(struct mr_tallies *c, struct mr_tally **tally, Mr__Counter * const *list, size_t nr)
 {
 	struct mr_tally *t = malloc(sizeof(*t) + nr * sizeof(t->of[0]));
 	uint32_t id;

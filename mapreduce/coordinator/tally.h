@@ -44,7 +44,7 @@ void mr_tallies_exit(struct mr_tallies *c);
  *
  * Return: 0 or -ENOMEM, with everything as before.
  */
-int mr_tallies_replace(struct mr_tallies *c, struct mr_tally **tally, Mr__Counter *const *list, size_t nr);
+int mr_tallies_replace(struct mr_tallies *c, struct mr_tally **tally, Mr__Counter * const *list, size_t nr);
 
 /* A new object {group: {name: sum}}, or NULL. */
 struct json_object *mr_tallies_status(const struct mr_tallies *c);

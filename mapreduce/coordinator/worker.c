@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/job_impl.h"
+#include "coordinator/text.h"
 #include "transport/transport.h"
 
 struct mr_worker *mr_worker_find(struct mr_job *job, uint32_t slot)
@@ -102,6 +103,13 @@ static void answer_discard(struct mr_worker *w, Mr__AttemptId *id)
 }
 
 /* ---- life ---- */
+
+static char *text_copy(const char *s)
+{
+	char *copy = *s ? strdup(s) : NULL;
+
+	return copy ? mr_text_clean(copy) : NULL;
+}
 
 static int adopt_app(struct mr_job *job, const Mr__Hello *hello, char *reason, size_t len)
 {
@@ -200,7 +208,7 @@ int mr_worker_create(struct mr_job *job, struct lockstep_conn *conn, const Mr__H
 	snprintf(reason, len, "out of memory");
 	w->job = job;
 	w->conn = conn;
-	w->name = strdup(hello->worker);
+	w->name = text_copy(hello->worker);
 	w->node = mr_job_node(job, hello->node);
 	w->heard_ns = lockstep_clock_ns();
 	err = !w->name || w->node == MR_NONE ? -ENOMEM : mr_folder_find(job, w->node, hello->output_dir, &w->folder);
@@ -273,7 +281,7 @@ static bool is_current(const struct mr_worker *w, const Mr__AttemptId *id)
 }
 
 static void map_done(struct mr_worker *w, const Mr__Run *run, const Mr__Totals *totals,
-		     Mr__Counter *const *counters, size_t nr_counters)
+		     Mr__Counter * const *counters, size_t nr_counters)
 {
 	struct mr_job *job = w->job;
 	uint32_t number = run->id->number;
@@ -402,6 +410,21 @@ static int sample_done(struct mr_worker *w, const Mr__Done *m)
 	return 0;
 }
 
+/* A map has made its run. */
+static int run_done(struct mr_worker *w, const Mr__Done *m)
+{
+	if (!m->run || m->run->id->number != m->id->number)
+		return -EPROTO;
+	if (!mr_sched_is_done(w->job->sched, MR_KIND_MAP, m->id->number))
+		map_done(w, m->run, m->totals, m->counters, m->n_counters);
+	/* Its own run may be the one that counts: an answer was lost with a connection. */
+	if (is_run(w, m->run))
+		answer_ack(w, m->id);
+	else
+		answer_discard(w, m->id);
+	return 0;
+}
+
 /* Of what was before maps and reduces, only this coordinator's own grants matter. */
 static bool is_stale(const struct mr_worker *w, const Mr__AttemptId *id)
 {
@@ -420,6 +443,10 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 	if (!number_ok(job, m->id))
 		return -EPROTO;
 	w->done++;
+	if (mr_job_has_outputs(job, m->id->kind))
+		return output_done(w, m);
+	if (m->id->kind == MR__KIND__MAP)
+		return run_done(w, m);
 	if (m->id->kind == MR__KIND__CHECK) {
 		mr_folder_checked(w);
 	} else if (m->id->kind == MR__KIND__STAT) {
@@ -427,31 +454,12 @@ static int on_done(struct mr_worker *w, const Mr__Done *m)
 	} else if (m->id->kind == MR__KIND__SAMPLE) {
 		/* After the points were chosen, late samples are of no use. */
 		err = job->planned ? 0 : sample_done(w, m);
-	} else if (mr_job_has_outputs(job, m->id->kind)) {
-		return output_done(w, m);
-	} else {
-		if (!m->run || m->run->id->number != m->id->number)
-			return -EPROTO;
-		if (mr_sched_is_done(job->sched, MR_KIND_MAP, m->id->number)) {
-			/* Its own run may be the one that counts: an answer was lost with a connection. */
-			if (is_run(w, m->run))
-				answer_ack(w, m->id);
-			else
-				answer_discard(w, m->id);
-			return 0;
-		}
-		map_done(w, m->run, m->totals, m->counters, m->n_counters);
 	}
 	answer_ack(w, m->id);
 	return err;
 }
 
 /* ---- failures ---- */
-
-static char *text_copy(const char *s)
-{
-	return *s ? strdup(s) : NULL;
-}
 
 static void note_failure(struct mr_worker *w, const Mr__Failed *m)
 {
@@ -542,6 +550,7 @@ static int on_heartbeat(struct mr_worker *w, const Mr__Heartbeat *m)
 	w->in_total = m->in_total;
 	w->records = m->records;
 	snprintf(w->status, sizeof(w->status), "%s", m->status);
+	mr_text_clean(w->status);
 	return 0;
 }
 

@@ -31,6 +31,7 @@ static const char usage[] =
 	"  -f, --force           remove old outputs first\n"
 	"      --journal F       write a journal, so that the job can be resumed\n"
 	"      --resume          carry on from the journal\n"
+	"      --report F        write the job's end as JSON: outputs, counters, failures\n"
 	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
 	"  -q, --quiet           say nothing of failed attempts\n"
 	"  -h, --help\n"
@@ -47,6 +48,7 @@ enum {
 	OPT_BACKUP,
 	OPT_JOURNAL,
 	OPT_RESUME,
+	OPT_REPORT,
 	OPT_HTTP,
 };
 
@@ -63,6 +65,7 @@ static const struct option options[] = {
 	{ "force", no_argument, NULL, 'f' },
 	{ "journal", required_argument, NULL, OPT_JOURNAL },
 	{ "resume", no_argument, NULL, OPT_RESUME },
+	{ "report", required_argument, NULL, OPT_REPORT },
 	{ "http", required_argument, NULL, OPT_HTTP },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
@@ -92,7 +95,8 @@ static int add_option(struct mr_arguments *a, const char *text)
 		return wrong("-D", text, "NAME=VALUE");
 	}
 	*value++ = 0;
-	list[a->job.nr_options++] = (struct mr_option) { copy, value };
+	list[a->job.nr_options].name = copy;
+	list[a->job.nr_options++].value = value;
 	return 0;
 }
 
@@ -173,6 +177,9 @@ static int set(struct mr_arguments *a, int c, const char *value)
 		return 0;
 	case OPT_JOURNAL:
 		job->journal = value;
+		return 0;
+	case OPT_REPORT:
+		a->report = value;
 		return 0;
 	case OPT_RESUME:
 		job->resume = true;

@@ -8,6 +8,7 @@
 struct mr_arguments {
 	struct mr_job_config job;
 	const char *socket;
+	const char *report;
 	const char *http;
 	bool quiet;
 };

@@ -9,6 +9,8 @@
 #include <event2/event.h>
 
 #include "common/clock.h"
+#include "common/file.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "coordinator/server.h"
 #include "http/http.h"
@@ -49,12 +51,27 @@ static void on_farewell(evutil_socket_t fd, short what, void *arg)
 	event_add(m->farewell, &tv);
 }
 
+static void report(struct master *m)
+{
+	struct json_object *status = mr_job_status(m->job);
+	const char *text;
+	int err;
+
+	text = status ? json_object_to_json_string_ext(status, JSON_C_TO_STRING_PRETTY) : "";
+	err = lockstep_file_replace(m->args.report, text, strlen(text), 0644);
+	if (err)
+		fprintf(stderr, "mrmaster: --report %s: %s\n", m->args.report, strerror(-err));
+	json_object_put(status);
+}
+
 static void on_ended(struct mr_job *job, void *user)
 {
 	struct master *m = user;
 
 	if (mr_job_state(job) != MR_JOB_SUCCEEDED)
 		fprintf(stderr, "mrmaster: the job failed: %s\n", mr_job_reason(job));
+	if (m->args.report)
+		report(m);
 	mr_failpoint("ended");
 	event_active(m->farewell, EV_TIMEOUT, 1);
 }

@@ -32,7 +32,7 @@ static bool run(const Mr__Run *r)
 	return r && id(r->id) && r->id->kind == MR__KIND__MAP && name(r->node) && absolute(r->path);
 }
 
-static bool counters(Mr__Counter *const *c, size_t n)
+static bool counters(Mr__Counter * const *c, size_t n)
 {
 	size_t i;
 

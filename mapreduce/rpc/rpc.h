@@ -13,24 +13,24 @@ struct lockstep_conn;
 #define MR_RPC_VERSION		1
 
 /* Bounds of what one message may hold; senders page or cut what is longer. */
-#define MR_RPC_PATH_MAX		4095	/* characters of a path */
-#define MR_RPC_NAME_MAX		255	/* of a worker's, node's or option's name */
-#define MR_RPC_TEXT_MAX		1023	/* of a message or status */
+#define MR_RPC_PATH_MAX		4095u	/* characters of a path */
+#define MR_RPC_NAME_MAX		255u	/* of a worker's, node's or option's name */
+#define MR_RPC_TEXT_MAX		1023u	/* of a message or status */
 #define MR_RPC_LOG_MAX		(16u << 10)	/* of a log's tail */
-#define MR_RPC_OPTIONS_MAX	1024
+#define MR_RPC_OPTIONS_MAX	1024u
 #define MR_RPC_OPTIONS_BYTES	(512u << 10)	/* of all options */
 #define MR_RPC_KEY_MAX		4096u	/* of a sampled key */
 #define MR_RPC_KEYS_MAX		4096u	/* keys of a sample or a page of range points */
 #define MR_RPC_KEYS_BYTES	(512u << 10)	/* of all keys of a message */
-#define MR_RPC_RUNS_MAX		128	/* runs of a page */
-#define MR_RPC_SKIP_MAX		10000	/* records that one task skips */
+#define MR_RPC_RUNS_MAX		128u	/* runs of a page */
+#define MR_RPC_SKIP_MAX		10000u	/* records that one task skips */
 
 #define MR_RPC_WHOLE		UINT64_MAX	/* Grant.len, Grant.size: to the end, not known */
 
 /* mr_rpc_send(conn, MR_RPC(READY, ready, &ready)) */
 #define MR_RPC(of, member, value)					\
-	(&(Mr__Message){ PROTOBUF_C_MESSAGE_INIT(&mr__message__descriptor),	\
-			 .of_case = MR__MESSAGE__OF_##of, { .member = (value) } })
+	(&(Mr__Message) { PROTOBUF_C_MESSAGE_INIT(&mr__message__descriptor),	\
+			  .of_case = MR__MESSAGE__OF_##of, { .member = (value) } })
 
 /**
  * mr_rpc_send() - encode and queue

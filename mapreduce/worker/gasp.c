@@ -120,7 +120,8 @@ static void on_exit_call(int status, void *arg)
 int mr_gasp_init(struct mr_work *w)
 {
 	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_ONSTACK | SA_NODEFER };
-	stack_t stack = { .ss_size = STACK_SIZE };
+	static char room[STACK_SIZE];
+	stack_t stack = { .ss_sp = room, .ss_size = sizeof(room) };
 	unsigned int i;
 
 	gasp.work = w;
@@ -128,9 +129,8 @@ int mr_gasp_init(struct mr_work *w)
 	gasp.pid = getpid();
 	gasp.dying = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	gasp.heard = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	stack.ss_sp = malloc(STACK_SIZE);
-	if (gasp.dying < 0 || gasp.heard < 0 || !stack.ss_sp)
-		return -ENOMEM;
+	if (gasp.dying < 0 || gasp.heard < 0)
+		return -errno;
 	w->gasp = event_new(w->base, gasp.dying, EV_READ | EV_PERSIST, on_dying, w);
 	if (!w->gasp || event_add(w->gasp, NULL))
 		return -ENOMEM;

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +149,21 @@ static pid_t owner(const char *name)
 	return dash ? (pid_t)strtol(dash + 1, NULL, 10) : 0;
 }
 
+/* One that nobody has waited for yet is dead too. */
+static bool is_dead(pid_t pid)
+{
+	char path[32], line[128] = "", *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return errno == ENOENT;
+	state = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
+}
+
 /*
  * Temporary outputs that lie here before the first task are of older jobs. Without
  * them a worker of one that wakes up now has nothing to give a final name to.
@@ -197,7 +211,7 @@ void mr_keep_sweep(const char *output_dir)
 		if (!begins(e->d_name, TMP))
 			continue;
 		pid = owner(e->d_name);
-		if (pid == getpid() || (pid > 0 && kill(pid, 0) && errno == ESRCH))
+		if (pid == getpid() || (pid > 0 && is_dead(pid)))
 			unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)

@@ -143,8 +143,10 @@ static void say_have(struct mr_work *w)
 {
 	size_t i;
 
+	pthread_mutex_lock(&w->lock);
 	for (i = 0; i < w->info->keep.nr; i++)
 		mr_link_send(w, MR_RPC(HAVE, have, w->info->keep.have[i]));
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* Another job: what was done for the old one is of no use. */

@@ -163,10 +163,12 @@ static void damage(const Mr__Message *msg)
 
 static void test_damage(void **state)
 {
-	Mr__Counter counter = MR__COUNTER__INIT, *counters[] = { &counter, &counter };
+	Mr__Counter counter = MR__COUNTER__INIT;
+	Mr__Counter *counters[] = { &counter, &counter };
 	ProtobufCBinaryData keys[] = { { 3, (uint8_t *)"abc" }, { 0, NULL } };
 	uint64_t skip[] = { 1, 70000, UINT64_MAX };
-	Mr__Run run = MR__RUN__INIT, *runs[] = { &run, &run };
+	Mr__Run run = MR__RUN__INIT;
+	Mr__Run *runs[] = { &run, &run };
 	Mr__AttemptId *ids[] = { &id, &id };
 	Mr__Grant grant = MR__GRANT__INIT;
 	Mr__Failed failed = MR__FAILED__INIT;
