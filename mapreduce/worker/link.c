@@ -16,7 +16,7 @@
 #include "transport/transport.h"
 #include "worker/work_impl.h"
 
-#define REDIAL_MS	100
+#define REDIAL_MS	20
 #define GRACE_MS	1000	/* for user code to return, after the job's end */
 
 static const struct lockstep_service_ops ops;
