@@ -31,8 +31,8 @@ static const char usage[] =
 	"  -f, --force           remove old outputs first\n"
 	"      --journal F       write a journal, so that the job can be resumed\n"
 	"      --resume          carry on from the journal\n"
-	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
 	"      --report F        write the job's end as JSON: outputs, counters, failures\n"
+	"      --http ADDRESS    serve a status page: PORT on 127.0.0.1, or HOST:PORT\n"
 	"  -q, --quiet           say nothing of failed attempts\n"
 	"  -h, --help\n"
 	"\n"
@@ -48,8 +48,8 @@ enum {
 	OPT_BACKUP,
 	OPT_JOURNAL,
 	OPT_RESUME,
-	OPT_HTTP,
 	OPT_REPORT,
+	OPT_HTTP,
 };
 
 static const struct option options[] = {
@@ -65,8 +65,8 @@ static const struct option options[] = {
 	{ "force", no_argument, NULL, 'f' },
 	{ "journal", required_argument, NULL, OPT_JOURNAL },
 	{ "resume", no_argument, NULL, OPT_RESUME },
-	{ "http", required_argument, NULL, OPT_HTTP },
 	{ "report", required_argument, NULL, OPT_REPORT },
+	{ "http", required_argument, NULL, OPT_HTTP },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },

@@ -8,8 +8,8 @@
 struct mr_arguments {
 	struct mr_job_config job;
 	const char *socket;
-	const char *http;
 	const char *report;
+	const char *http;
 	bool quiet;
 };
 

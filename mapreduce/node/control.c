@@ -98,6 +98,8 @@ static void answer_error(struct mr_client_conn *c, int error, const char *text)
 	lockstep_json_add_str(o, "error", text);
 	if (error == -ENOENT)
 		lockstep_json_add_bool(o, "missing", true);
+	if (error == -ENOTCONN)
+		lockstep_json_add_bool(o, "away", true);
 	answer(c, o);
 }
 
@@ -336,10 +338,16 @@ static void request_run(struct mr_client_conn *c, const struct lockstep_msg *msg
 			size_t len, struct json_object *request)
 {
 	struct mr_peer *to = target(c, request);
+	char text[128];
 	size_t i;
 
 	if (!to) {
 		answer_error(c, -ENOENT, "no such node in the cluster: lockstepd.conf names all");
+		return;
+	}
+	if (to->peer && !to->up) {
+		snprintf(text, sizeof(text), "node %s is not connected", to->name);
+		answer_error(c, -ENOTCONN, text);
 		return;
 	}
 	/* only one who came from this node is led on, and only once */

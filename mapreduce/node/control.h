@@ -7,8 +7,8 @@
  *	MR_CONTROL_ANSWER	<- bytes of the answer; more follow
  *	MR_CONTROL_END		<- the last bytes of it
  *
- * An answer is {ok: true, ...} or {ok: false, error: TEXT, missing: true for a job
- * that there is not}. Requests of one connection are answered in order.
+ * An answer is {ok: true, ...} or {ok: false, error: TEXT}, with missing: true for a
+ * job or node that there is not, away: true for a node that is not connected. Requests of one connection are answered in order.
  *
  *	submit	{spec_bytes}		{job}
  *	list	{}			{jobs: [...]}	of this node

@@ -383,6 +383,10 @@ int mr_home_submit(struct mr_node *node, struct json_object *spec, char *name, c
 		path_of(h, "spec.json", path);
 		ret = write_json(path, spec);
 	}
+	if (!ret) {
+		snprintf(path, sizeof(path), "%s/jobs", node->cfg.mr.state);
+		ret = lockstep_file_sync_dir(path);
+	}
 	if (ret) {
 		snprintf(err, errlen, "%s: %s", path, strerror(-ret));
 		home_free(h);
@@ -404,8 +408,9 @@ static void home_load(struct mr_node *node, uint64_t number)
 	path_of(h, "spec.json", path);
 	spec = read_json(path);
 	if (!spec || mr_spec_check(spec, err, sizeof(err))) {
-		/* it was never acknowledged */
-		unlink(path);
+		/* without one it was never acknowledged; one that is of no use here is not for us to remove */
+		if (spec)
+			lockstep_err("%s: %s: %s", h->name, path, err);
 		path_of(h, NULL, path);
 		rmdir(path);
 		json_object_put(spec);

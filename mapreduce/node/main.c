@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +78,18 @@ static int become_user(const struct mr_node *node, char *err, size_t errlen)
 	if (tied && prctl(PR_SET_PDEATHSIG, tied))
 		return -errno;
 	return tied && getppid() != parent ? -ECHILD : 0;
+}
+
+/* Each worker has several connections, each answer of the shuffle a file. */
+static void files_allow(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		lockstep_warn("the number of open files is not raised: %s", strerror(errno));
 }
 
 static int transport_start(struct mr_node *node, char *err, size_t errlen)
@@ -206,6 +219,7 @@ static int run(struct mr_node *node, char *err, size_t errlen)
 {
 	int ret;
 
+	files_allow();
 	ret = transport_start(node, err, errlen);
 	if (!ret)
 		ret = become_user(node, err, errlen);

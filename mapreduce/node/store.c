@@ -81,14 +81,20 @@ int mr_store_add(struct mr_node *node, const char *path, const uint8_t *content)
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ret = fd < 0 ? -errno : copy(fd, -1, content);
+	/* a job that was taken must have its files after a power failure */
+	if (!ret && fsync(fd))
+		ret = -errno;
 	if (fd >= 0)
 		close(fd);
 	mr_store_path(node, content, final);
 	if (!ret && rename(path, final))
 		ret = -errno;
-	if (ret)
+	if (ret) {
 		unlink(path);
-	return ret;
+		return ret;
+	}
+	snprintf(final, sizeof(final), "%s/files", node->cfg.mr.state);
+	return lockstep_file_sync_dir(final);
 }
 
 int mr_store_place(struct mr_node *node, const uint8_t *content, const char *path, bool executable)

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +149,21 @@ static pid_t owner(const char *name)
 	return dash ? (pid_t)strtol(dash + 1, NULL, 10) : 0;
 }
 
+/* One that nobody has waited for yet is dead too. */
+static bool is_dead(pid_t pid)
+{
+	char path[32], line[128] = "", *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return errno == ENOENT;
+	state = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
+}
+
 /*
  * Temporary outputs that lie here before the first task are of older jobs. Without
  * them a worker of one that wakes up now has nothing to give a final name to.
@@ -187,27 +201,6 @@ int mr_keep_check(const char *output_dir, const char *work_dir, const char *job,
 	return ret;
 }
 
-/* No such process, or a dead one that its parent has not looked at yet. */
-static bool is_gone(pid_t pid)
-{
-	char path[32], line[256], *state;
-	bool gone = false;
-	FILE *f;
-
-	if (kill(pid, 0))
-		return errno == ESRCH;
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return errno == ENOENT;
-	if (fgets(line, sizeof(line), f)) {
-		state = strrchr(line, ')');
-		gone = state && (state[1] == ' ') && (state[2] == 'Z' || state[2] == 'X');
-	}
-	fclose(f);
-	return gone;
-}
-
 void mr_keep_sweep(const char *output_dir)
 {
 	DIR *dir = opendir(output_dir);
@@ -218,7 +211,7 @@ void mr_keep_sweep(const char *output_dir)
 		if (!begins(e->d_name, TMP))
 			continue;
 		pid = owner(e->d_name);
-		if (pid == getpid() || (pid > 0 && is_gone(pid)))
+		if (pid == getpid() || (pid > 0 && is_dead(pid)))
 			unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)

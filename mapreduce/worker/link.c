@@ -362,7 +362,8 @@ static void retry(struct mr_work *w)
 	if (!w->lost_ns)
 		w->lost_ns = now;
 	if (now - w->lost_ns >= w->config->retry_ms * LOCKSTEP_NSEC_PER_MSEC) {
-		over(w, -ETIMEDOUT, "no coordinator at %s for %u s", w->config->address, w->config->retry_ms / 1000);
+		over(w, -ETIMEDOUT, w->info ? "the coordinator at %s is gone, and was not back within %u s" :
+		     "no coordinator at %s within %u s", w->config->address, w->config->retry_ms / 1000);
 		return;
 	}
 	event_add(w->retry, &tv);

@@ -29,6 +29,7 @@ int lockstep_conn_send(struct lockstep_conn *conn, const struct lockstep_msg *ms
 #include "mapreduce/rpc/rpc.c"
 
 static Mr__AttemptId id = MR__ATTEMPT_ID__INIT;
+static Mr__AttemptId *ids[] = { &id, &id };
 
 static uint8_t *encode(const Mr__Message *msg, size_t *len)
 {
@@ -164,12 +165,11 @@ static void damage(const Mr__Message *msg)
 static void test_damage(void **state)
 {
 	Mr__Counter counter = MR__COUNTER__INIT;
-	Mr__Counter *counters[] = { &counter, &counter };
+	Mr__Counter *counters[2];
 	ProtobufCBinaryData keys[] = { { 3, (uint8_t *)"abc" }, { 0, NULL } };
 	uint64_t skip[] = { 1, 70000, UINT64_MAX };
 	Mr__Run run = MR__RUN__INIT;
-	Mr__Run *runs[] = { &run, &run };
-	Mr__AttemptId *ids[] = { &id, &id };
+	Mr__Run *runs[2];
 	Mr__Grant grant = MR__GRANT__INIT;
 	Mr__Failed failed = MR__FAILED__INIT;
 	Mr__Totals totals = MR__TOTALS__INIT;
@@ -179,6 +179,8 @@ static void test_damage(void **state)
 
 	(void)state;
 	fuzz_seed();
+	runs[0] = runs[1] = &run;
+	counters[0] = counters[1] = &counter;
 	counter.group = (char *)"group";
 	counter.name = (char *)"name";
 	run.id = &id;

@@ -182,45 +182,53 @@ static int run(struct asking *a, const char *socket)
 	return ret;
 }
 
+static bool is_set(struct json_object *o, const char *key)
+{
+	struct json_object *v;
+
+	return json_object_object_get_ex(o, key, &v) && json_object_get_boolean(v);
+}
+
+/* The answer in @out, or why there is none in @a->reason. */
 static int judge(struct asking *a, struct json_object **out)
 {
 	struct json_object *o, *v;
-	int ret = MRCTL_FAILED;
+	int ret;
 	char *text;
 
 	evbuffer_add(a->answer, "", 1);
 	text = (char *)evbuffer_pullup(a->answer, -1);
 	o = text ? json_tokener_parse(text) : NULL;
-	if (json_object_object_get_ex(o, "ok", &v) && json_object_get_boolean(v)) {
+	if (is_set(o, "ok")) {
 		*out = o;
 		return MRCTL_OK;
 	}
-	if (json_object_object_get_ex(o, "missing", &v) && json_object_get_boolean(v))
-		ret = MRCTL_USAGE;
-	if (json_object_object_get_ex(o, "error", &v))
-		mrctl_fail(ret, "%s", json_object_get_string(v));
-	else
-		mrctl_fail(ret, "the node's answer can't be understood: is it of the same version?");
+	ret = is_set(o, "missing") ? MRCTL_USAGE : is_set(o, "away") ? MRCTL_NOBODY : MRCTL_FAILED;
+	snprintf(a->reason, sizeof(a->reason), "%s", json_object_object_get_ex(o, "error", &v) ?
+		 json_object_get_string(v) : "the answer can't be understood: is mrnode of the same version?");
 	json_object_put(o);
 	return ret;
 }
 
 int mrctl_ask(const char *socket, struct json_object *request, const struct mrctl_upload *up,
-	      struct json_object **answer)
+	      bool tell, struct json_object **answer)
 {
 	struct asking a = { .upload = up, .fd = -1 };
+	bool judged;
 	int ret;
 
 	a.request = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
 	ret = run(&a, socket);
 	json_object_put(request);
-	if (!ret && a.done)
-		ret = judge(&a, answer);
-	else if (ret || a.error == -ECONNREFUSED || a.error == -ENOENT || a.error == -EACCES)
-		ret = mrctl_fail(MRCTL_NOBODY, "nobody answers at %s: %s; does lockstepd run here, with a section [mapreduce]?",
-				 socket, ret ? strerror(-ret) : a.reason);
-	else
-		ret = mrctl_fail(MRCTL_NOBODY, "%s: %s", socket, a.reason);
+	judged = !ret && a.done;
+	if (ret)
+		snprintf(a.reason, sizeof(a.reason), "%s", strerror(-ret));
+	ret = judged ? judge(&a, answer) : MRCTL_NOBODY;
+	if (ret && tell && judged)
+		mrctl_fail(ret, "%s", a.reason);
+	else if (ret && tell)
+		mrctl_fail(ret, "nobody answers at %s: %s; does lockstepd run here, with a section [mapreduce]?",
+			   socket, a.reason);
 	if (a.answer)
 		evbuffer_free(a.answer);
 	return ret;

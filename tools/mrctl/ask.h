@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_MRCTL_ASK_H
 #define LOCKSTEP_MRCTL_ASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct json_object;
@@ -24,14 +25,14 @@ struct mrctl_upload {
  * @socket: mrnode's
  * @request: {command, ...}; is put here
  * @upload: NULL, but for a submit
+ * @tell: what goes wrong is told to standard error
  * @answer: receives the answer if it is {ok: true}
  *
- * What goes wrong is told to standard error.
- *
- * Return: an enum mrctl_exit: MRCTL_OK, MRCTL_NOBODY when nobody answers,
+ * Return: an enum mrctl_exit: MRCTL_OK, MRCTL_NOBODY when nobody answers, here or
+ * where it is passed on to,
  * MRCTL_USAGE for a job or node that there is not, else MRCTL_FAILED.
  */
 int mrctl_ask(const char *socket, struct json_object *request, const struct mrctl_upload *upload,
-	      struct json_object **answer);
+	      bool tell, struct json_object **answer);
 
 #endif

@@ -197,18 +197,18 @@ static int state_exit(struct json_object *status)
 /* --- commands ------------------------------------------------------------------------- */
 
 /* The status of a job, of the cluster or (a number) of this machine, to be put; NULL: told, and *@ret is the exit status. */
-static struct json_object *status_of(const char *socket, const char *job, int *ret)
+static struct json_object *status_of(const char *socket, const char *job, bool tell, int *ret)
 {
 	struct json_object *answer, *status;
 
 	if (!job[strspn(job, "0123456789")]) {
 		status = mrctl_kept_read((unsigned int)strtoul(job, NULL, 10), "status.json");
-		*ret = status ? MRCTL_OK :
+		*ret = status ? MRCTL_OK : !tell ? MRCTL_USAGE :
 		       mrctl_fail(MRCTL_USAGE, "no job %s of this machine has ended; mrctl history lists them, and those of a cluster are called NODE.NUMBER",
 				  job);
 		return status;
 	}
-	*ret = mrctl_ask(socket, request_new("status", "job", job), NULL, &answer);
+	*ret = mrctl_ask(socket, request_new("status", "job", job), NULL, tell, &answer);
 	if (*ret)
 		return NULL;
 	status = json_object_get(get(answer, "status"));
@@ -224,7 +224,7 @@ static int cmd_status(int argc, char **argv)
 
 	if (ret)
 		return ret - 1;
-	status = status_of(opt.socket, opt.job, &ret);
+	status = status_of(opt.socket, opt.job, true, &ret);
 	if (!status)
 		return ret;
 	if (opt.json)
@@ -244,7 +244,7 @@ static int cmd_nodes(int argc, char **argv)
 
 	if (ret)
 		return ret - 1;
-	ret = mrctl_ask(opt.socket, request_new("nodes", NULL, NULL), NULL, &answer);
+	ret = mrctl_ask(opt.socket, request_new("nodes", NULL, NULL), NULL, true, &answer);
 	if (ret)
 		return ret;
 	nodes = get(answer, "nodes");
@@ -262,7 +262,7 @@ static int jobs_of_node(const char *socket, const char *node, struct json_object
 {
 	struct json_object *answer, *jobs;
 	size_t i;
-	int ret = mrctl_ask(socket, request_new("list", "node", node), NULL, &answer);
+	int ret = mrctl_ask(socket, request_new("list", "node", node), NULL, true, &answer);
 
 	if (ret)
 		return ret;
@@ -278,7 +278,7 @@ static int jobs_of_all(const char *socket, struct json_object *all)
 {
 	struct json_object *answer, *nodes, *node;
 	size_t i;
-	int ret = mrctl_ask(socket, request_new("nodes", NULL, NULL), NULL, &answer), err;
+	int ret = mrctl_ask(socket, request_new("nodes", NULL, NULL), NULL, true, &answer), err;
 
 	if (ret)
 		return ret;
@@ -347,16 +347,19 @@ int mrctl_wait(const char *socket, const char *job, uint64_t timeout_ms, bool js
 	int ret;
 
 	for (;;) {
-		status = status_of(socket, job, &ret);
 		now = lockstep_clock_ns();
+		status = status_of(socket, job, false, &ret);
+		/* a node that restarts is back soon, and its job with it; else once more, to say why */
+		if (!status && (ret != MRCTL_NOBODY || now - heard > PATIENCE_MS * LOCKSTEP_NSEC_PER_MSEC)) {
+			status = status_of(socket, job, true, &ret);
+			if (!status)
+				return ret;
+		}
 		if (status && strcmp(str(status, "state"), "running"))
 			break;
-		json_object_put(status);
-		/* a node that restarts is back soon, and its job with it */
 		if (status)
 			heard = now;
-		else if (ret != MRCTL_NOBODY || now - heard > PATIENCE_MS * LOCKSTEP_NSEC_PER_MSEC)
-			return ret;
+		json_object_put(status);
 		if (timeout_ms && now - began > timeout_ms * LOCKSTEP_NSEC_PER_MSEC)
 			return mrctl_fail(MRCTL_TIMEOUT, "job %s still runs", job);
 		sleep_ms(POLL_MS);
@@ -391,7 +394,7 @@ int mrctl_cluster_ask(int argc, char **argv)
 
 	if (ret)
 		return ret - 1;
-	ret = mrctl_ask(opt.socket, request_new(argv[0], "job", opt.job), NULL, &answer);
+	ret = mrctl_ask(opt.socket, request_new(argv[0], "job", opt.job), NULL, true, &answer);
 	if (ret)
 		return ret;
 	if (opt.json)
@@ -409,7 +412,7 @@ static int cmd_logs(int argc, char **argv)
 
 	if (ret)
 		return ret - 1;
-	status = status_of(opt.socket, opt.job, &ret);
+	status = status_of(opt.socket, opt.job, true, &ret);
 	if (!status)
 		return ret;
 	failures = get(status, "failures");
@@ -455,7 +458,7 @@ static int cmd_counters(int argc, char **argv)
 
 	if (ret)
 		return ret - 1;
-	status = status_of(opt.socket, opt.job, &ret);
+	status = status_of(opt.socket, opt.job, true, &ret);
 	if (!status)
 		return ret;
 	counters = get(status, "counters");
@@ -476,7 +479,7 @@ static int cmd_events(int argc, char **argv)
 
 	if (ret)
 		return ret - 1;
-	status = status_of(opt.socket, opt.job, &ret);
+	status = status_of(opt.socket, opt.job, true, &ret);
 	if (!status)
 		return ret;
 	events = get(status, "events");

@@ -189,7 +189,7 @@ static int submit(struct submission *s)
 	upload.nr_paths = s->files.nr;
 	lockstep_json_add_str(request, "command", "submit");
 	lockstep_json_add_u64(request, "spec_bytes", strlen(upload.spec));
-	ret = mrctl_ask(s->socket, request, &upload, &answer);
+	ret = mrctl_ask(s->socket, request, &upload, true, &answer);
 	json_object_put(spec);
 	if (ret)
 		return ret;

@@ -5,6 +5,7 @@
  *	exit.percent, segv.percent	an attempt ends so, by chance
  *	stall.percent, stall.ms		or sleeps first
  *	sleep.ms			every task sleeps
+ *	straggle.ms			the first attempt of map 0 sleeps
  *	bad.word, bad.how		a map fails at that word: exit, segv, abort, error, stack
  *	log.dir				a file for each attempt of a task: KIND-NUMBER.PID
  *	together.dir			tell how many tasks of this kind run at once (see emit_together())
@@ -93,6 +94,8 @@ static int init(struct mr_task *task)
 	if (chance(task, "stall.percent"))
 		nap(number(task, "stall.ms"));
 	nap(number(task, "sleep.ms"));
+	if (mr_task_is_map(task) && !mr_task_number(task) && !mr_task_attempt(task))
+		nap(number(task, "straggle.ms"));
 	return 0;
 }
 
