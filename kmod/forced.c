@@ -120,7 +120,8 @@ static bool may_force(const struct lockstep_guest *guest)
  */
 void lockstep_forced_kick(struct lockstep_guest *guest)
 {
-	if (may_force(guest) && !hrtimer_active(&guest->forced.kick_timer))
+	/* a parked side takes it later */
+	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY && !hrtimer_active(&guest->forced.kick_timer))
 		again_in(&guest->forced, LOCKSTEP_HOLD_NS);
 }
 
@@ -174,10 +175,12 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 	struct lockstep_forced *forced = &guest->forced;
 	u64 events;
 
-	if (!lockstep_vcpu_is_wanted(guest) || !may_force(guest)) {
+	if (!lockstep_vcpu_is_wanted(guest)) {
 		WRITE_ONCE(forced->due, false);
 		return false;
 	}
+	if (!may_force(guest))
+		return false;		/* parked: it is due still once that is over */
 	if (!lockstep_arch_clean_boundary(&guest->lv) ||
 	    (READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG && !lockstep_arch_debug_free(&guest->lv))) {
 		again_in(forced, AGAIN_NS);

@@ -84,7 +84,7 @@ int lockstep_pmc_init(void)
 	if (wanted != LOCKSTEP_COUNTER_STOPS && (!model || !addr || !lockstep_arch_can_step())) {
 		pr_warn("no counter on this CPU can be used (%s): inputs wait for a guest's next exit\n",
 			!model ? "its vendor is not known" : !addr ? "no perf_event_read_local" :
-			"stepping is not implemented for it");
+			"only SVM guests can be stopped at an instruction");
 		wanted = LOCKSTEP_COUNTER_STOPS;
 	}
 	if (addr)

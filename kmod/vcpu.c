@@ -38,10 +38,12 @@ bool lockstep_vcpu_is_wanted(const struct lockstep_guest *guest)
 static inline bool twin_is_free(const struct lockstep_guest *guest)
 {
 	const struct lockstep_log *log = &guest->log;
+	/* before the look at head: a horizon comes after its records */
+	u64 horizon = smp_load_acquire(&guest->horizon);
 
 	if (lockstep_log_head(log) != log->tail)
 		return *lockstep_log_at(log, log->tail) != LOCKSTEP_RECORD_FORCED;
-	return READ_ONCE(guest->horizon) > guest->count;
+	return horizon > guest->count;
 }
 
 /**
