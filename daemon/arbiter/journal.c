@@ -92,15 +92,6 @@ static int record_decode(const uint8_t *in, uint64_t seq, uint64_t *sum,
 	return 0;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
-{
-	while (len--) {
-		if (*p++)
-			return false;
-	}
-	return true;
-}
-
 /* Whole records in the file, without a tail that was never finished. */
 static uint64_t whole_records(const uint8_t *data, size_t size)
 {
@@ -108,7 +99,7 @@ static uint64_t whole_records(const uint8_t *data, size_t size)
 	unsigned int zeros = 0;
 
 	while (n && zeros < APPEND_MAX &&
-	       all_zero(data + (n - 1) * LOCKSTEP_JOURNAL_SIZE, LOCKSTEP_JOURNAL_SIZE)) {
+	       lockstep_bytes_are_zero(data + (n - 1) * LOCKSTEP_JOURNAL_SIZE, LOCKSTEP_JOURNAL_SIZE)) {
 		n--;
 		zeros++;
 	}

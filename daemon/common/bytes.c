@@ -4,6 +4,17 @@
 
 #include <string.h>
 
+bool lockstep_bytes_are_zero(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len--) {
+		if (*p++)
+			return false;
+	}
+	return true;
+}
+
 void lockstep_reader_init(struct lockstep_reader *r, const void *data, size_t len)
 {
 	r->pos = data;

@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Nothing but zeros? */
+bool lockstep_bytes_are_zero(const void *data, size_t len);
+
 /**
  * struct lockstep_reader - a cursor over bytes that are not trusted
  * @pos: next byte to read

@@ -165,3 +165,13 @@ int lockstep_file_mkdir(const char *dir, mode_t mode)
 	}
 	return make_one_dir(path, mode);
 }
+
+int lockstep_file_opendir(const char *dir, mode_t mode, DIR **out)
+{
+	int err = lockstep_file_mkdir(dir, mode);
+
+	if (err)
+		return err;
+	*out = opendir(dir);
+	return *out ? 0 : -errno;
+}

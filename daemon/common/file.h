@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_COMMON_FILE_H
 #define LOCKSTEP_COMMON_FILE_H
 
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -57,5 +58,15 @@ int lockstep_file_sync_dir(const char *dir);
  * Return: 0, also if it exists as a folder, or -errno.
  */
 int lockstep_file_mkdir(const char *dir, mode_t mode);
+
+/**
+ * lockstep_file_opendir() - make a folder if it is not there, and list it
+ * @dir: folder
+ * @mode: permissions of a new one
+ * @out: receives the stream, for closedir()
+ *
+ * Return: 0 or -errno.
+ */
+int lockstep_file_opendir(const char *dir, mode_t mode, DIR **out);
 
 #endif

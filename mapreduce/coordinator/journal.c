@@ -159,15 +159,6 @@ static int read_payload(const uint8_t *data, size_t len, mr_journal_fn *fn, void
 	return 0;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
-{
-	while (len--) {
-		if (*p++)
-			return false;
-	}
-	return true;
-}
-
 /*
  * One frame. Return: its length; 0: what is here was never finished; or -errno.
  * What lies behind an unfinished frame was never written, so it is the last one.
@@ -179,7 +170,7 @@ static int64_t read_frame(struct mr_journal *j, const uint8_t *data, size_t left
 	uint32_t magic, len;
 	int err;
 
-	if (left < MR_JOURNAL_HEAD || all_zero(data, left))
+	if (left < MR_JOURNAL_HEAD || lockstep_bytes_are_zero(data, left))
 		return 0;
 	lockstep_reader_init(&r, data, MR_JOURNAL_HEAD);
 	magic = lockstep_read_u32(&r);

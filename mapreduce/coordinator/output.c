@@ -48,20 +48,6 @@ static void commit_free(struct mr_commit *c)
 	free(c);
 }
 
-static Mr__Commit *commit_copy(const Mr__Commit *commit)
-{
-	size_t len = mr__commit__get_packed_size(commit);
-	uint8_t *buf = malloc(len ? len : 1);
-	Mr__Commit *copy = NULL;
-
-	if (buf) {
-		mr__commit__pack(commit, buf);
-		copy = mr__commit__unpack(NULL, len, buf);
-	}
-	free(buf);
-	return copy;
-}
-
 static struct mr_commit *commit_find(struct mr_out *out, const char *node, const char *dir, uint64_t inode)
 {
 	struct mr_commit *c;
@@ -82,7 +68,7 @@ int mr_out_commit(struct mr_job *job, const char *node, const char *dir, const M
 		return -ENOMEM;
 	c->node = strdup(node);
 	c->dir = strdup(dir);
-	c->commit = commit_copy(commit);
+	c->commit = mr_rpc_copy(&commit->base);
 	if (!c->node || !c->dir || !c->commit) {
 		commit_free(c);
 		return -ENOMEM;

@@ -43,26 +43,12 @@ static const char *node_name(const struct mr_worker *w)
 
 /* ---- answers that wait for the journal ---- */
 
-static Mr__Message *message_copy(const Mr__Message *msg)
-{
-	size_t len = mr__message__get_packed_size(msg);
-	uint8_t *buf = malloc(len ? len : 1);
-	Mr__Message *copy = NULL;
-
-	if (buf) {
-		mr__message__pack(msg, buf);
-		copy = mr__message__unpack(NULL, len, buf);
-	}
-	free(buf);
-	return copy;
-}
-
 static void answer(struct mr_worker *w, const Mr__Message *msg)
 {
 	struct mr_answer *a = calloc(1, sizeof(*a));
 
 	if (a)
-		a->msg = message_copy(msg);
+		a->msg = mr_rpc_copy(&msg->base);
 	if (!a || !a->msg) {
 		free(a);
 		lockstep_conn_close(w->conn);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What runs here of a job, wherever its home is: STATE/work/JOB has
+ * What runs here of a job, wherever its home is: JOB in STATE/work has
  *
  *	files/	the application and what came with it: the workers' folder
  *	run/	their run files, and regions that were fetched for them
@@ -58,7 +58,7 @@ struct worker {
  * @home: its home
  * @job: its name
  * @spec: the share, as announced
- * @dir: STATE/work/JOB
+ * @dir: JOB in STATE/work
  * @run: in there
  * @file: the next of its files to be placed; all of them: it is ready
  * @fetch: of that one, under way
@@ -165,12 +165,9 @@ int mr_shares_clear(struct mr_node *node)
 	int ret;
 
 	snprintf(path, sizeof(path), "%s/work", node->cfg.mr.state);
-	ret = lockstep_file_mkdir(path, 0700);
+	ret = lockstep_file_opendir(path, 0700, &dir);
 	if (ret)
 		return ret;
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
 	while ((e = readdir(dir))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;

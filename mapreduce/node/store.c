@@ -134,12 +134,9 @@ int mr_store_open(struct mr_node *node)
 	int ret;
 
 	snprintf(path, sizeof(path), "%s/files", node->cfg.mr.state);
-	ret = lockstep_file_mkdir(path, 0700);
+	ret = lockstep_file_opendir(path, 0700, &dir);
 	if (ret)
 		return ret;
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
 	while ((e = readdir(dir)))
 		if (!fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
 		    !S_ISDIR(st.st_mode) && (e->d_name[0] == '.' || st.st_mtime < old))

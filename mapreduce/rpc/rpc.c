@@ -49,6 +49,20 @@ void mr_rpc_free(Mr__Message *msg)
 		mr__message__free_unpacked(msg, NULL);
 }
 
+void *mr_rpc_copy(const ProtobufCMessage *msg)
+{
+	size_t len = protobuf_c_message_get_packed_size(msg);
+	uint8_t *buf = malloc(len ? len : 1);
+	void *copy = NULL;
+
+	if (buf) {
+		protobuf_c_message_pack(msg, buf);
+		copy = protobuf_c_message_unpack(msg->descriptor, NULL, len, buf);
+	}
+	free(buf);
+	return copy;
+}
+
 const char *mr_kind_name(Mr__Kind kind)
 {
 	static const char * const names[] = {

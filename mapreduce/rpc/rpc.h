@@ -53,6 +53,14 @@ int mr_rpc_decode(const void *data, size_t len, Mr__Message **msg);
 
 void mr_rpc_free(Mr__Message *msg);
 
+/**
+ * mr_rpc_copy() - a copy of a message, or of a part of one
+ * @msg: its base
+ *
+ * Return: the copy, to be cast and freed as what it is; NULL without memory.
+ */
+void *mr_rpc_copy(const ProtobufCMessage *msg);
+
 /* Is all of a message within its bounds? Then every pointer its kind needs is set. */
 int mr_rpc_check(const Mr__Message *msg);
 

@@ -8,24 +8,11 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/text.h"
 
 #define CELL_MAX	32
 
 /* --- cells ---------------------------------------------------------------- */
-
-/* "1.5 MiB" of bytes. */
-static void bytes_text(uint64_t n, char *out)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	double v = (double)n;
-	size_t i = 0;
-
-	while (v >= 1024 && i + 1 < sizeof(units) / sizeof(units[0])) {
-		v /= 1024;
-		i++;
-	}
-	snprintf(out, CELL_MAX, i ? "%.1f %s" : "%.0f %s", v, units[i]);
-}
 
 static bool is_protected(struct json_object *g)
 {
@@ -50,7 +37,7 @@ static void lag_text(struct json_object *g, char *out)
 		snprintf(out, CELL_MAX, "-");
 		return;
 	}
-	bytes_text(ctl_number(stats, "lag_bytes"), bytes);
+	lockstep_text_bytes(ctl_number(stats, "lag_bytes"), bytes, sizeof(bytes));
 	if (is_primary(g))
 		snprintf(out, CELL_MAX, "%llu ms %.12s",
 			 (unsigned long long)(ctl_number(stats, "lag_ns") / 1000000), bytes);

@@ -216,15 +216,24 @@ static struct json_object *status_of(const char *socket, const char *job, bool t
 	return status;
 }
 
+/* A command about one job: its status, to be put; NULL: *@ret is the exit status. */
+static struct json_object *status_asked(int argc, char **argv, struct options *opt, int *ret)
+{
+	*ret = parse(argc, argv, true, opt);
+	if (*ret) {
+		(*ret)--;
+		return NULL;
+	}
+	return status_of(opt->socket, opt->job, true, ret);
+}
+
 static int cmd_status(int argc, char **argv)
 {
 	struct json_object *status;
 	struct options opt;
-	int ret = parse(argc, argv, true, &opt);
+	int ret;
 
-	if (ret)
-		return ret - 1;
-	status = status_of(opt.socket, opt.job, true, &ret);
+	status = status_asked(argc, argv, &opt, &ret);
 	if (!status)
 		return ret;
 	if (opt.json)
@@ -408,11 +417,9 @@ static int cmd_logs(int argc, char **argv)
 {
 	struct json_object *status, *failures, *first;
 	struct options opt;
-	int ret = parse(argc, argv, true, &opt);
+	int ret;
 
-	if (ret)
-		return ret - 1;
-	status = status_of(opt.socket, opt.job, true, &ret);
+	status = status_asked(argc, argv, &opt, &ret);
 	if (!status)
 		return ret;
 	failures = get(status, "failures");
@@ -454,11 +461,9 @@ static int cmd_counters(int argc, char **argv)
 {
 	struct json_object *status, *counters;
 	struct options opt;
-	int ret = parse(argc, argv, true, &opt);
+	int ret;
 
-	if (ret)
-		return ret - 1;
-	status = status_of(opt.socket, opt.job, true, &ret);
+	status = status_asked(argc, argv, &opt, &ret);
 	if (!status)
 		return ret;
 	counters = get(status, "counters");
@@ -475,11 +480,9 @@ static int cmd_events(int argc, char **argv)
 	struct json_object *status, *events, *e;
 	struct options opt;
 	size_t i;
-	int ret = parse(argc, argv, true, &opt);
+	int ret;
 
-	if (ret)
-		return ret - 1;
-	status = status_of(opt.socket, opt.job, true, &ret);
+	status = status_asked(argc, argv, &opt, &ret);
 	if (!status)
 		return ret;
 	events = get(status, "events");

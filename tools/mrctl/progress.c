@@ -8,25 +8,13 @@
 
 #include <json-c/json.h>
 
+#include "common/text.h"
+
 #define LINES_MS	5000	/* between lines where there is no terminal */
 #define COUNTERS_SHOWN	50
 #define LINE_MAX_TEXT	256
 
 /* --- words ------------------------------------------------------------------ */
-
-char *mrctl_bytes_text(uint64_t n, char *out)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
-	double v = (double)n;
-	size_t i = 0;
-
-	while (v >= 1024 && i + 1 < sizeof(units) / sizeof(units[0])) {
-		v /= 1024;
-		i++;
-	}
-	snprintf(out, MRCTL_TEXT_MAX, i ? "%.1f %s" : "%.0f %s", v, units[i]);
-	return out;
-}
 
 char *mrctl_time_text(uint64_t ms, char *out)
 {
@@ -101,7 +89,7 @@ static void line_make(struct json_object *status, char *line, size_t size)
 					(unsigned long long)mrctl_number(phase, "tasks"));
 	}
 	if (rate && len < size)
-		len += snprintf(line + len, size - len, "%s/s, ", mrctl_bytes_text(rate, text));
+		len += snprintf(line + len, size - len, "%s/s, ", lockstep_text_bytes(rate, text, sizeof(text)));
 	if (running && len < size)
 		len += snprintf(line + len, size - len, "%llu running, ", (unsigned long long)running);
 	if (failed && len < size)
@@ -185,8 +173,8 @@ static void outputs_print(struct json_object *outputs)
 	for (i = 0; i < n; i++)
 		bytes += mrctl_number(json_object_array_get_idx(outputs, i), "size");
 	path = mrctl_text(json_object_array_get_idx(outputs, 0), "path");
-	fprintf(stderr, "  %zu output%s, %s: %s%s\n", n, n == 1 ? "" : "s", mrctl_bytes_text(bytes, text), path,
-		n == 1 ? "" : " ...");
+	fprintf(stderr, "  %zu output%s, %s: %s%s\n", n, n == 1 ? "" : "s",
+		lockstep_text_bytes(bytes, text, sizeof(text)), path, n == 1 ? "" : " ...");
 }
 
 /* The log of the attempt that failed first. */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define MRCTL_PROGRESS_MS	200	/* between two calls of mrctl_progress_show() */
-#define MRCTL_TEXT_MAX		32	/* of mrctl_bytes_text(), mrctl_time_text() */
+#define MRCTL_TEXT_MAX		32	/* of mrctl_time_text() */
 
 struct json_object;
 
@@ -38,8 +38,7 @@ void mrctl_progress_print(struct mrctl_progress *progress, const char *format, .
 /* How it ended: outputs and counters, or why it failed and what the task that failed first wrote. */
 void mrctl_progress_end(struct mrctl_progress *progress, struct json_object *status);
 
-/* "1.5 MiB", "3.2 s"; MRCTL_TEXT_MAX characters. Return @out. */
-char *mrctl_bytes_text(uint64_t n, char *out);
+/* "3.2 s"; MRCTL_TEXT_MAX characters. Return @out. */
 char *mrctl_time_text(uint64_t ms, char *out);
 
 /* Fields of JSON; a missing one is NULL, "" or 0. */
