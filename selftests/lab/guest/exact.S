@@ -8,34 +8,13 @@
  * sum, which is printed behind the class: a tick that lands elsewhere shows. Then the
  * guest powers off (HLT with interrupts off).
  */
-#define KERNEL		0x100000	/* where the boot loader puts and enters it */
-#ifndef TICKS
 #define TICKS		200
-#endif
 #define PIT_COUNT	239		/* about 5000 Hz */
-#define VECTOR_TICK	0x20
 #define VECTOR_SOFT	0x30
-#define CODE_SELECTOR	0x10
-#define DATA_SELECTOR	0x18
 #define BUFFER		0x200000
 #define BUFFER_LEN	0x8000
 
-#define AT(label)	(KERNEL + (label) - start)
-
-	.macro	outb_imm port, value
-	movb	$\value, %al
-	movw	$\port, %dx
-	outb	%al, %dx
-	.endm
-
-	.macro	gate vector, handler
-	movl	$AT(\handler), %eax
-	movw	%ax, AT(idt) + 8 * \vector
-	movw	$CODE_SELECTOR, AT(idt) + 8 * \vector + 2
-	movw	$0x8e00, AT(idt) + 8 * \vector + 4
-	shrl	$16, %eax
-	movw	%ax, AT(idt) + 8 * \vector + 6
-	.endm
+#include "flat.h"
 
 	/* A class: its letter, then a body that is repeated until its ticks have come. */
 	.macro	class letter
@@ -52,36 +31,11 @@
 	call	print
 	.endm
 
-	.text
-	.code32
-image:
-	/* the header of the x86 boot protocol, version 2.06 */
-	.org	0x1f1
-	.byte	1			/* setup_sects */
-	.org	0x1fe
-	.word	0xaa55
-	.org	0x202
-	.ascii	"HdrS"
-	.word	0x0206
-	.org	0x211
-	.byte	1			/* LOADED_HIGH */
-	.org	0x238
-	.long	2047			/* cmdline_size */
-	.org	0x400
-
 start:
 	movl	$0x180000, %esp
 	gate	VECTOR_TICK, tick
 	gate	VECTOR_SOFT, soft
-	lidt	AT(idtr)
-	outb_imm 0x20, 0x11
-	outb_imm 0x21, VECTOR_TICK
-	outb_imm 0x21, 4
-	outb_imm 0x21, 1
-	outb_imm 0x21, 0xfe		/* the timer's line alone */
-	outb_imm 0x43, 0x34
-	outb_imm 0x40, PIT_COUNT & 0xff
-	outb_imm 0x40, PIT_COUNT >> 8
+	ticks_start PIT_COUNT
 	xorl	%ebp, %ebp
 	cld
 
@@ -203,7 +157,4 @@ line:	.ascii	"? 00000000\n"
 	.balign	8
 ticks:	.long	0
 sum:	.long	0
-idtr:	.word	8 * (VECTOR_SOFT + 1) - 1
-	.long	AT(idt)
-	.balign	8
-idt:	.fill	8 * (VECTOR_SOFT + 1), 1, 0
+	interrupt_table VECTOR_SOFT
