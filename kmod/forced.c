@@ -161,6 +161,20 @@ static bool record_put(struct lockstep_guest *guest, u64 events)
 	return true;
 }
 
+/*
+ * The VMM waits for interrupts to be allowed, and they are: KVM stops here by itself,
+ * on both sides. A forced stop in its place would be one that the twin does not make.
+ */
+static bool window_is_open(struct lockstep_guest *guest)
+{
+	struct lockstep_regs regs;
+
+	if (!READ_ONCE(guest->lv.vcpu->run->request_interrupt_window))
+		return false;
+	lockstep_arch_regs_get(&guest->lv, &regs);
+	return regs.rflags & X86_EFLAGS_IF;
+}
+
 /**
  * lockstep_forced_take - make a stop here, if the VMM still wants one
  * @guest: vCPU's thread in lockstep_vcpu_exit(), the exit was served; @due is set
@@ -188,6 +202,8 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 	}
 	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_LOG)
 		return true;
+	if (window_is_open(guest))
+		return false;
 	if (!events_read(guest, &events)) {
 		WRITE_ONCE(forced->due, false);
 		return false;

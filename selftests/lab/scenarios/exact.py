@@ -13,8 +13,9 @@ VMM = ("exec lockstep-vmm --name g --uuid " + UUID + " --kernel /guest/exact --m
        "--serial file:/tmp/serial.%s")
 CLASSES = "LRSFIC"
 
-# counter, skid of the emulated CPU, the module's margin
-KINDS = (("branches", 0, 50), ("instructions", 0, 100), ("branches", 200, 300), ("instructions", 200, 300))
+# counter, skid of the emulated CPU, the module's margin, ns of an instruction as a power of two: a slow guest
+# is forced more often next to a stop of its own
+KINDS = (("branches", 0, 50, 0), ("instructions", 0, 100, 3), ("branches", 200, 300, 3), ("instructions", 200, 300, 0))
 
 
 # The counters go with the guest: what was seen last.
@@ -48,9 +49,9 @@ def replay(lab, host, what):
 
 
 def main(lab):
-    for number, (counter, skid, margin) in enumerate(KINDS):
-        what = f"{counter}, skid {skid}"
-        host = lab.host(f"h{number}", nets=[], lockstep=["lockstep-vmm", "lockstep-log"], icount="shift=0",
+    for number, (counter, skid, margin, shift) in enumerate(KINDS):
+        what = f"{counter}, skid {skid}, {1 << shift} ns"
+        host = lab.host(f"h{number}", nets=[], lockstep=["lockstep-vmm", "lockstep-log"], icount=f"shift={shift}",
                         cpu=f"max,x-pmu-skid={skid}" if skid else "max",
                         files={"guest/exact": parts.built("exact")}).start()
         host.run(f"insmod /lab/lockstep.ko counter={counter} margin={margin}")
