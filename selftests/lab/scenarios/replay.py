@@ -55,7 +55,7 @@ def tamper(data):
 
 
 def main(lab):
-    a, b = (lab.host(name, lockstep=["lockstep-vmm", "lockstep-log"]) for name in "ab")
+    a, b = (lab.host(name, lockstep=["lockstep-vmm", "lockstep-log"], icount="shift=3") for name in "ab")
     for host in (a, b):
         host.start(wait=False)
     for host in (a, b):
