@@ -14,7 +14,7 @@
 #define BUFFER		0x200000
 #define BUFFER_LEN	0x8000
 
-#include "flat.h"
+#include "flat.inc"
 
 	/* A class: its letter, then a body that is repeated until its ticks have come. */
 	.macro	class letter

@@ -13,7 +13,7 @@
 #define ABSENT_MSR	0xc0010000	/* of lockstep-vmm's table */
 #define VECTOR_GP	13
 
-#include "flat.h"
+#include "flat.inc"
 
 start:
 	gate	VECTOR_GP, general_protection
