@@ -2,6 +2,7 @@
 /* lockstepd: carries the logs of protected guests between hosts and fails over. */
 #include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -113,11 +114,20 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	lockstepd_module_kick(d);
 }
 
-/* Time is what is judged here: be there in time, and never wait for a page. */
+/*
+ * Time is what is judged here: be there in time, and never wait for a page. What is fair to
+ * all, at any nice value, lets a busy process finish its slice of milliseconds first. Children
+ * are ordinary again.
+ */
 static void be_prompt(void)
 {
+	struct sched_param lowest = { .sched_priority = sched_get_priority_min(SCHED_RR) };
+
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		lockstep_info("memory is not locked: %s", strerror(errno));
+	if (!sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest))
+		return;
+	lockstep_info("no real-time priority: %s", strerror(errno));
 	if (setpriority(PRIO_PROCESS, 0, -15))
 		lockstep_info("priority is not raised: %s", strerror(errno));
 }
