@@ -39,12 +39,14 @@ enum lockstep_tsc_exit {
  * @rep:  it is a REP that the vCPU is in, to be stopped in: run it with a smaller RCX
  *	  to its end, then put it back
  * @rcx:  @rep: RCX to stop at, smaller than what it is
+ * @iret: it is at an IRET: stop behind it, wherever that is
  */
 struct lockstep_step {
 	u64 rip;
 	bool pass;
 	bool rep;
 	u64 rcx;
+	bool iret;
 };
 
 /**
@@ -55,12 +57,15 @@ struct lockstep_step {
  *	retired once more than in the guest's life
  * @LOCKSTEP_STEP_EVENT: an exception would have shown the guest the smaller RCX: it did
  *	not happen yet, enter again without @rep
+ * @LOCKSTEP_STEP_IRET: an IRET comes, which could load RF and so take the guest past the
+ *	breakpoint: it did not happen yet, enter again with @iret
  */
 enum lockstep_step_exit {
 	LOCKSTEP_STEP_NONE = 0,
 	LOCKSTEP_STEP_BREAK,
 	LOCKSTEP_STEP_REP,
 	LOCKSTEP_STEP_EVENT,
+	LOCKSTEP_STEP_IRET,
 };
 
 /**

@@ -207,6 +207,7 @@ static bool svm_clean_boundary(struct lockstep_vcpu *lv)
 
 #define DR7_BREAKS(n)	(DR7_FIXED_1 | (DR_LOCAL_ENABLE_MASK & (BIT(2 * (n)) - 1)))
 #define DR7_DETECT	BIT(13)
+#define DR7_ACCESS(n)	((DR_RW_READ << (DR_CONTROL_SHIFT + (n) * DR_CONTROL_SIZE)) | BIT(2 * (n)))
 #define DR7_ANY		(DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK | DR7_DETECT)
 
 /* A REP is two bytes long, or up to five with prefixes: so many places may follow it. */
@@ -229,6 +230,41 @@ static bool svm_event_queued(struct lockstep_vcpu *lv)
 static void svm_resume_flag_clear(struct lockstep_vcpu *lv)
 {
 	svm_flag_clear(lv->vcpu);
+}
+
+/* Attributes of segments as the VMCB has them: manual vol. 2, 15.5. */
+#define SVM_SEGMENT_LONG	BIT(9)
+#define SVM_SEGMENT_BIG		BIT(10)
+
+/* Linear address of the top of the stack. */
+static unsigned long svm_stack(struct lockstep_vcpu *lv)
+{
+	const struct vmcb_save_area *save = &svm_vmcb(lv->vcpu)->save;
+	unsigned long sp = lv->vcpu->arch.regs[VCPU_REGS_RSP];
+
+	if (save->efer & EFER_LMA && save->cs.attrib & SVM_SEGMENT_LONG)
+		return sp;
+	return (u32)(save->ss.base + (save->ss.attrib & SVM_SEGMENT_BIG ? (u32)sp : (u16)sp));
+}
+
+/*
+ * An IRET may load RF, as a fault's handler returns, and the breakpoint is not taken
+ * where it returns to. So IRET exits; then it runs with a watchpoint on what it reads, whose
+ * trap comes behind it. One that faults leaves its handler unwatched until the next exit.
+ */
+static void svm_iret_watch(struct lockstep_vcpu *lv, const struct lockstep_step *step)
+{
+	struct vmcb *vmcb = svm_vmcb(lv->vcpu);
+
+	if (step->iret) {
+		set_debugreg(svm_stack(lv), 1);
+		vmcb->save.dr7 |= DR7_ACCESS(1);
+		lv->iret = false;
+		return;
+	}
+	lv->iret = svm_intercept_set(vmcb, INTERCEPT_IRET);
+	if (lv->iret)
+		vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
 }
 
 /*
@@ -256,6 +292,7 @@ static void svm_step_enter(struct lockstep_vcpu *lv, const struct lockstep_step 
 		vmcb->save.dr7 = DR7_BREAKS(1);
 		if (step->pass)
 			vmcb->save.rflags |= X86_EFLAGS_RF;
+		svm_iret_watch(lv, step);
 	}
 	vmcb->control.clean &= ~SVM_CLEAN_DR;
 }
@@ -285,10 +322,17 @@ static enum lockstep_step_exit svm_step_exit(struct lockstep_vcpu *lv,
 		hit = vmcb->save.dr6 & DR_TRAP_BITS;
 		vmcb->save.dr6 &= ~DR_TRAP_BITS;
 	}
-	if (!step->rep)
+	if (!step->rep) {
+		if (lv->iret) {
+			svm_intercept_clear(vmcb, INTERCEPT_IRET);
+			vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+			if (code == SVM_EXIT_IRET)
+				return LOCKSTEP_STEP_IRET;
+		}
 		/* with a trap of the guest's own: that goes first, and this comes again */
 		return hit && !(vmcb->save.dr6 & DR_STEP) ? LOCKSTEP_STEP_BREAK :
 							    LOCKSTEP_STEP_NONE;
+	}
 	vmcb->control.intercepts[INTERCEPT_EXCEPTION] = lv->exceptions;
 	vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
 	if (svm_rep_ended(lv, step))

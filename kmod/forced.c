@@ -142,6 +142,27 @@ void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline)
 		      HRTIMER_MODE_ABS_HARD);
 }
 
+/**
+ * lockstep_forced_debugged - in this entry the guest used debug registers, or stepped itself
+ * @guest: vCPU's thread, interrupts off, behind the entry
+ */
+void lockstep_forced_debugged(struct lockstep_guest *guest)
+{
+	struct lockstep_forced *forced = &guest->forced;
+
+	if (forced->pmc.kind != LOCKSTEP_COUNTER_STOPS && !forced->lost)
+		lockstep_pmc_read(&forced->pmc, &forced->debugged);
+}
+
+/* A twin has breakpoints on the last part of its way to a position: there the guest is to have none. */
+static bool debugged_lately(struct lockstep_guest *guest, u64 events)
+{
+	const struct lockstep_forced *forced = &guest->forced;
+
+	return !lockstep_arch_debug_free(&guest->lv) ||
+	       forced->base + events - forced->debugged <= forced->pmc.margin;
+}
+
 static bool record_put(struct lockstep_guest *guest, u64 events)
 {
 	__le64 payload = cpu_to_le64(events);
@@ -195,8 +216,7 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 	}
 	if (!may_force(guest))
 		return false;		/* parked: it is due still once that is over */
-	if (!lockstep_arch_clean_boundary(&guest->lv) ||
-	    (READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG && !lockstep_arch_debug_free(&guest->lv))) {
+	if (!lockstep_arch_clean_boundary(&guest->lv)) {
 		again_in(forced, AGAIN_NS);
 		return false;
 	}
@@ -206,6 +226,10 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 		return false;
 	if (!events_read(guest, &events)) {
 		WRITE_ONCE(forced->due, false);
+		return false;
+	}
+	if (debugged_lately(guest, events)) {
+		again_in(forced, AGAIN_NS);
 		return false;
 	}
 	lockstep_arch_resume_flag_clear(&guest->lv);
@@ -304,7 +328,10 @@ static fastpath_t run_step(struct lockstep_guest *guest, u64 run_flags, u64 left
 		fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 		how = lockstep_arch_step_exit(&guest->lv, &step);
 		step.rep = false;	/* an exception comes again, and is delivered */
-	} while (how == LOCKSTEP_STEP_EVENT);
+		step.iret = how == LOCKSTEP_STEP_IRET;
+		lockstep_arch_regs_get(&guest->lv, &regs);
+		step.pass = regs.rip == forced->rip;
+	} while (how == LOCKSTEP_STEP_EVENT || how == LOCKSTEP_STEP_IRET);
 	if (how == LOCKSTEP_STEP_REP && forced->pmc.kind == LOCKSTEP_COUNTER_INSTRUCTIONS)
 		forced->base++;
 	if (how == LOCKSTEP_STEP_NONE)

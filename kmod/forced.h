@@ -7,8 +7,10 @@
  * if it is between two instructions, and logs it: so many events of the counter
  * behind the last stop, RIP, RCX. The twin sets an alarm some way before and goes the
  * rest from breakpoint to breakpoint at RIP; to stop inside a REP it lets it run with
- * a smaller RCX. Then its registers have to be those of the record. No single steps:
- * the guest could see their flag.
+ * a smaller RCX; an IRET on the way exits, as it may return past a breakpoint. Then its
+ * registers have to be those of the record. No single steps: the guest could see their
+ * flag. Its breakpoints would be in the way of the guest's own: no position is taken
+ * within the margin of those.
  *
  * So a twin enters the guest only when it knows what comes next: a record, or a
  * horizon that says that there is no forced position before the next stop.
@@ -31,6 +33,7 @@ struct lockstep_rec;
  * @deadline_timer: living: the VMM's deadline and the hold are over
  * @kick_timer: living: an input's hold is over, or a try is made again
  * @deadline: living: what @deadline_timer stands at, virtual ns
+ * @debugged: living: the counter's value when the guest last debugged itself
  * @due:     living: stop at the next place that can be logged; set by the timers
  * @known:   twin: it is known what comes before the next stop
  * @target:  twin: a forced position comes
@@ -50,6 +53,7 @@ struct lockstep_forced {
 	struct hrtimer deadline_timer;
 	struct hrtimer kick_timer;
 	u64 deadline;
+	u64 debugged;
 	bool due;
 
 	bool known;
@@ -71,6 +75,7 @@ void lockstep_forced_at_stop(struct lockstep_guest *guest);
 /* A living side */
 void lockstep_forced_kick(struct lockstep_guest *guest);
 void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline);
+void lockstep_forced_debugged(struct lockstep_guest *guest);
 bool lockstep_forced_take(struct lockstep_guest *guest);
 
 /* A twin */

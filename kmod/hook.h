@@ -31,6 +31,7 @@
  * @cpuid_read: arch: the guest's CPUID was looked at (at its first entry here)
  * @dr7:    arch: the guest's, while a step has its place
  * @exceptions: arch: likewise, those that exit
+ * @iret:   arch: likewise, IRET does not exit
  */
 struct lockstep_vcpu {
 	struct hlist_node node;
@@ -39,6 +40,7 @@ struct lockstep_vcpu {
 	bool cpuid_read;
 	u64 dr7;
 	u32 exceptions;
+	bool iret;
 };
 
 int lockstep_hook_init(void);

@@ -109,14 +109,21 @@ static inline bool twin_is_guided(const struct lockstep_guest *guest)
 
 static fastpath_t enter_guest(struct lockstep_guest *guest, u64 run_flags)
 {
+	fastpath_t fastpath;
 	u64 deadline;
+	bool debugs;
 
 	if (unlikely(twin_is_guided(guest)))
 		return lockstep_forced_run(guest, run_flags);
 	deadline = READ_ONCE(guest->page->deadline);
 	if (unlikely(deadline != guest->forced.deadline))
 		lockstep_forced_deadline_set(guest, deadline);
-	return lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
+	debugs = guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS &&
+		 !lockstep_arch_debug_free(&guest->lv);
+	fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
+	if (unlikely(debugs))
+		lockstep_forced_debugged(guest);
+	return fastpath;
 }
 
 /**

@@ -10,9 +10,29 @@
  */
 #define TICKS		200
 #define PIT_COUNT	239		/* about 5000 Hz */
+#define VECTOR_DIVIDE	0
+#define VECTOR_DEBUG	1
+#define VECTOR_FAULT	14
 #define VECTOR_SOFT	0x30
+#define VECTOR_LEAVE	0x31		/* a program's last */
+#define DATA_SELECTOR	0x18
+#define USER_CODE	0x20
+#define USER_DATA	0x28
+#define TSS_SELECTOR	0x30
+#define MSR_EFER	0xc0000080
+#define MSR_STAR	0xc0000081
+#define EFLAGS_IF	0x202
+#define EFLAGS_TF	0x100
+#define EFLAGS_RF	0x10000
+#define DIRECTORY	0x1c0000
+#define TABLE		0x1c1000	/* of the pages at WINDOW; behind DIRECTORY */
+#define STACK		0x180000
+#define STACK_USER	0x190000
+#define STACK_TSS	0x1a0000	/* for interrupts of programs */
 #define BUFFER		0x200000
 #define BUFFER_LEN	0x8000
+#define WINDOW		0x400000	/* its pages are there or not */
+#define PAGE		0x1000
 
 #include "flat.inc"
 
@@ -31,10 +51,24 @@
 	call	print
 	.endm
 
+/* EIP and EFLAGS of the frame behind so many bytes; %eax is lost. */
+	.macro	fold_frame bytes
+	movl	\bytes(%esp), %eax
+	call	fold
+	movl	\bytes + 8(%esp), %eax
+	call	fold
+	.endm
+
 start:
-	movl	$0x180000, %esp
+	movl	$STACK, %esp
+	gate	VECTOR_DIVIDE, divide
+	gate	VECTOR_DEBUG, debug
+	gate	VECTOR_FAULT, page_fault
 	gate	VECTOR_TICK, tick
-	gate	VECTOR_SOFT, soft
+	gate	VECTOR_SOFT, soft, 3
+	gate	VECTOR_LEAVE, leave_user, 3
+	call	segments
+	call	paging
 	ticks_start PIT_COUNT
 	xorl	%ebp, %ebp
 	cld
@@ -86,6 +120,19 @@ start:
 	roll	$1, %ebx
 	class_end
 
+	class	'B'			/* flags that an instruction leaves alone, or undefined */
+	addl	$0x7fffffff, %ebx
+	btl	$3, %ebx
+	pushfl
+	popl	%eax
+	addl	%eax, %ebx
+	subl	%ebx, %eax
+	cmpxchg8b AT(pair)
+	pushfl
+	popl	%eax
+	addl	%eax, %ebx
+	class_end
+
 	class	'I'			/* software interrupts */
 	int	$VECTOR_SOFT
 	incl	%edx
@@ -101,9 +148,145 @@ start:
 4:	incl	%edx
 	class_end
 
+	class	'E'			/* faults of an instruction: EFLAGS of the frame have RF */
+	xorl	%edx, %edx
+	xorl	%ecx, %ecx
+	divl	%ecx
+	addl	$13, %ebx
+	incl	%edx
+	class_end
+
+	class	'P'			/* page faults, in the middle of a REP too */
+	movl	WINDOW, %eax
+	addl	%eax, %ebx
+	movl	$BUFFER, %esi
+	movl	$WINDOW, %edi
+	movl	$2 * PAGE + 64, %ecx
+	rep movsb
+	movl	$0, %ecx
+6:	andl	$~1, TABLE(,%ecx,4)
+	movl	%ecx, %eax
+	shll	$12, %eax
+	invlpg	WINDOW(%eax)
+	incl	%ecx
+	cmpl	$3, %ecx
+	jb	6b
+	class_end
+
+	class	'U'			/* a program: system calls by SYSCALL and by INT */
+	cli
+	pushl	$USER_DATA | 3
+	pushl	$STACK_USER
+	pushl	$EFLAGS_IF
+	pushl	$USER_CODE | 3
+	pushl	$AT(program)
+	iret
+left_user:
+	class_end
+
+	class	'T'			/* a guest that steps itself */
+	pushfl
+	orl	$EFLAGS_TF, (%esp)
+	popfl
+	addl	$17, %ebx
+	roll	$5, %ebx
+	pushfl
+	andl	$~EFLAGS_TF, (%esp)
+	popfl
+	movl	$20000, %ecx
+8:	addl	%ecx, %ebx
+	decl	%ecx
+	jnz	8b
+	class_end
+
+	class	'D'			/* a guest with breakpoints of its own */
+	movl	$AT(9f), %eax
+	movl	%eax, %dr0
+	movl	$0x401, %eax
+	movl	%eax, %dr7
+	addl	$19, %ebx
+9:	roll	$7, %ebx
+	movl	$0x400, %eax
+	movl	%eax, %dr7
+	movl	$20000, %ecx
+8:	addl	%ecx, %ebx
+	decl	%ecx
+	jnz	8b
+	class_end
+
+	class	'W'			/* a loop that waits */
+	pause
+	incl	%ebx
+	class_end
+
 	cli
 7:	hlt
 	jmp	7b
+
+/* In a program: what is asked for is done without a change of stacks, as SYSCALL has none. */
+program:
+	movl	$50, %edi
+1:	addl	%edi, %ebx
+	syscall
+	int	$VECTOR_SOFT
+	decl	%edi
+	jnz	1b
+	int	$VECTOR_LEAVE
+
+system_call:
+	addl	$23, %ebx
+	sysretl
+
+leave_user:
+	movl	$DATA_SELECTOR, %eax
+	movl	%eax, %ss
+	movl	$STACK, %esp
+	sti
+	jmp	left_user
+
+/* Segments for programs too, where interrupts of them go, and SYSCALL. */
+segments:
+	lgdt	AT(gdtr)
+	movl	$AT(tss), %eax
+	movw	%ax, AT(gdt) + TSS_SELECTOR + 2
+	shrl	$16, %eax
+	movb	%al, AT(gdt) + TSS_SELECTOR + 4
+	movb	%ah, AT(gdt) + TSS_SELECTOR + 7
+	movl	$TSS_SELECTOR, %eax
+	ltr	%ax
+	movl	$USER_DATA | 3, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	$MSR_EFER, %ecx
+	rdmsr
+	orl	$1, %eax		/* SCE */
+	wrmsr
+	movl	$MSR_STAR, %ecx
+	movl	$AT(system_call), %eax
+	movl	$USER_CODE << 16 | CODE_SELECTOR, %edx
+	wrmsr
+	ret
+
+/* 4 MiB as they are, then a window on the buffer. */
+paging:
+	movl	$DIRECTORY, %edi
+	xorl	%eax, %eax
+	movl	$2 * PAGE / 4, %ecx
+	rep stosl
+	movl	$0x87, DIRECTORY	/* present, writable, for programs, large */
+	movl	$TABLE | 7, DIRECTORY + 4
+	movl	$BUFFER | 6, TABLE	/* not present yet */
+	movl	$(BUFFER + PAGE) | 6, TABLE + 4
+	movl	$(BUFFER + 2 * PAGE) | 6, TABLE + 8
+	movl	%cr4, %eax
+	orl	$0x10, %eax		/* PSE */
+	movl	%eax, %cr4
+	movl	$DIRECTORY, %eax
+	movl	%eax, %cr3
+	movl	%cr0, %eax
+	orl	$0x80000000, %eax
+	movl	%eax, %cr0
+	ret
 
 /* Fold %eax into the sum. */
 fold:
@@ -114,10 +297,7 @@ fold:
 
 tick:
 	pushal
-	movl	32(%esp), %eax		/* EIP */
-	call	fold
-	movl	40(%esp), %eax		/* EFLAGS */
-	call	fold
+	fold_frame 32
 	movl	%ecx, %eax
 	call	fold
 	movl	%ebx, %eax
@@ -132,6 +312,37 @@ tick:
 
 soft:
 	addl	$11, %ebx
+	iret
+
+divide:
+	pushl	%eax
+	fold_frame 4
+	popl	%eax
+	addl	$2, (%esp)		/* behind DIV */
+	iret
+
+debug:
+	pushl	%eax
+	fold_frame 4
+	movl	%dr6, %eax
+	call	fold
+	xorl	%eax, %eax
+	movl	%eax, %dr6
+	orl	$EFLAGS_RF, 12(%esp)	/* go on behind a breakpoint */
+	popl	%eax
+	iret
+
+page_fault:
+	pushl	%eax
+	fold_frame 8
+	movl	%ecx, %eax
+	call	fold
+	movl	%cr2, %eax
+	subl	$WINDOW, %eax
+	shrl	$12, %eax
+	orl	$1, TABLE(,%eax,4)
+	popl	%eax
+	addl	$4, %esp		/* the error code */
 	iret
 
 /* "L 0123abcd\n" on the serial line */
@@ -157,4 +368,20 @@ line:	.ascii	"? 00000000\n"
 	.balign	8
 ticks:	.long	0
 sum:	.long	0
-	interrupt_table VECTOR_SOFT
+	.balign	8
+pair:	.quad	0
+
+	.balign	8
+gdtr:	.word	7 * 8 - 1
+	.long	AT(gdt)
+	.balign	8
+gdt:	.quad	0, 0
+	.quad	0x00cf9b000000ffff	/* code, data */
+	.quad	0x00cf93000000ffff
+	.quad	0x00cffb000000ffff	/* of programs */
+	.quad	0x00cff3000000ffff
+	.quad	0x0000890000000067
+	.balign	8
+tss:	.long	0, STACK_TSS, DATA_SELECTOR
+	.fill	23, 4, 0
+	interrupt_table VECTOR_LEAVE

@@ -11,7 +11,7 @@ from labkit import parts, scenario
 UUID = "7d0e0c5e-6a4b-4f0e-9d35-6f0c53a8c004"
 VMM = ("exec lockstep-vmm --name g --uuid " + UUID + " --kernel /guest/exact --memory 32 "
        "--serial file:/tmp/serial.%s")
-CLASSES = "LRSFIC"
+CLASSES = "LRSFBICEPUTDW"
 
 # counter, skid of the emulated CPU, the module's margin, ns of an instruction as a power of two: a slow guest
 # is forced more often next to a stop of its own
