@@ -96,13 +96,24 @@ void lockstep_forced_at_stop(struct lockstep_guest *guest)
 	forced->target = false;
 	if (forced->pmc.kind == LOCKSTEP_COUNTER_STOPS || forced->lost)
 		return;
-	forced->lost = lockstep_pmc_read(&forced->pmc, &forced->base);
-	if (forced->lost)
-		pr_warn("%s: perf has taken its counter away (too many events, or perf is throttled): inputs wait for the guest's next exit\n",
-			guest->name);
+	if (!lockstep_pmc_read(&forced->pmc, &forced->base))
+		return;
+	smp_store_release(&forced->lost, true);	/* see lockstep_forced_may_come() */
+	pr_warn("%s: perf has taken its counter away (too many events, or perf is throttled): inputs wait for the guest's next exit\n",
+		guest->name);
 }
 
 /* ---- a living side ---- */
+
+/**
+ * lockstep_forced_may_come - may there be a forced position behind the last stop?
+ * @guest: any thread; what was logged before the answer turns to no is in the log by then
+ */
+bool lockstep_forced_may_come(const struct lockstep_guest *guest)
+{
+	return guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS &&
+	       !smp_load_acquire(&guest->forced.lost);
+}
 
 /* Alone it needs no counter: nobody follows. */
 static bool may_force(const struct lockstep_guest *guest)
@@ -110,8 +121,7 @@ static bool may_force(const struct lockstep_guest *guest)
 	u8 mode = READ_ONCE(guest->mode);
 
 	return mode == LOCKSTEP_VCPU_RUN ||
-	       (mode == LOCKSTEP_VCPU_LOG && !guest->forced.lost &&
-		guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS);
+	       (mode == LOCKSTEP_VCPU_LOG && lockstep_forced_may_come(guest));
 }
 
 /**

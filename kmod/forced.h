@@ -73,6 +73,7 @@ void lockstep_forced_exit(struct lockstep_guest *guest);
 void lockstep_forced_at_stop(struct lockstep_guest *guest);
 
 /* A living side */
+bool lockstep_forced_may_come(const struct lockstep_guest *guest);
 void lockstep_forced_kick(struct lockstep_guest *guest);
 void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline);
 void lockstep_forced_debugged(struct lockstep_guest *guest);

@@ -10,8 +10,9 @@
 #include <asm/processor.h>
 
 #include "arch.h"
-#include "pmc.h"
+#include "calibrate.h"
 #include "hook.h"
+#include "pmc.h"
 
 #define PERIOD_MIN	2		/* perf makes 2 of a smaller one */
 #define PERIOD_NEVER	(1ULL << 46)	/* counters have 48 bits */
@@ -43,54 +44,119 @@ static const struct model models[] = {
 	{ X86_VENDOR_INTEL, 0x00c0, 0x01c4, LOCKSTEP_COUNTER_BRANCHES, 500 },
 };
 
-static char *kind = "none";
+static char *kind = "auto";
 module_param_named(counter, kind, charp, 0444);
-MODULE_PARM_DESC(counter, "what positions between stops count: branches, instructions, auto (by the CPU's model), or none (the default: inputs wait for the guest's next exit)");
+MODULE_PARM_DESC(counter, "what positions between stops count: auto (the default: by the CPU's model), branches, instructions, or none (inputs wait for the guest's next exit)");
 
 static uint margin;
 module_param(margin, uint, 0444);
-MODULE_PARM_DESC(margin, "events before a position at which a twin begins to step; above the CPU's skid; 0: by the CPU's model");
+MODULE_PARM_DESC(margin, "events before a position at which a twin begins to step; above the CPU's skid; 0: by the CPU's model, at least twice the skid seen at load");
 
 DEFINE_STATIC_CALL_NULL(counter_read_local, int (struct perf_event *, u64 *, u64 *, u64 *));
 
 static const struct model *model;
 static u32 wanted = LOCKSTEP_COUNTER_STOPS;
+static u32 skid;
+
+static u64 config_of(u32 counter)
+{
+	return counter == LOCKSTEP_COUNTER_BRANCHES ? model->branches : model->instructions;
+}
+
+/* What the parameter asks for. */
+static int kind_parse(void)
+{
+	if (!strcmp(kind, "auto"))
+		wanted = model ? model->kind : LOCKSTEP_COUNTER_STOPS;
+	else if (!strcmp(kind, "branches"))
+		wanted = LOCKSTEP_COUNTER_BRANCHES;
+	else if (!strcmp(kind, "instructions"))
+		wanted = LOCKSTEP_COUNTER_INSTRUCTIONS;
+	else if (strcmp(kind, "none"))
+		return -EINVAL;
+	return 0;
+}
+
+/* What the CPU gives. NULL, or why it can't be used. */
+static const char *counter_try(unsigned long read)
+{
+	int ret;
+
+	if (!model)
+		return "its vendor is not known";
+	if (!read)
+		return "no perf_event_read_local in this kernel";
+	if (!lockstep_arch_can_step())
+		return "only SVM guests can be stopped at an instruction";
+	ret = lockstep_calibrate(config_of(wanted), wanted == LOCKSTEP_COUNTER_BRANCHES ? 1 : 2,
+				 (lockstep_counter_read_fn)read, &skid);
+	if (ret == -ERANGE)
+		return "it does not count exactly, or its interrupts get lost";
+	if (ret)
+		return "perf has none: in a VM, give the CPU a PMU; else nmi_watchdog=0 frees one";
+	return NULL;
+}
 
 /**
- * lockstep_pmc_init() - choose what counts on this CPU
+ * lockstep_pmc_init() - choose what counts on this CPU, and try it
  *
- * After lockstep_hook_init().
+ * After lockstep_hook_init(); may sleep.
  *
  * Return: 0, or -EINVAL for a parameter that means nothing
  */
 int lockstep_pmc_init(void)
 {
-	unsigned long addr = lockstep_hook_symbol("perf_event_read_local");
+	unsigned long read = lockstep_hook_symbol("perf_event_read_local");
+	const char *why;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(models); i++)
 		if (models[i].vendor == boot_cpu_data.x86_vendor)
 			model = &models[i];
-	if (!strcmp(kind, "auto")) {
-		wanted = model && lockstep_arch_can_step() ? model->kind : LOCKSTEP_COUNTER_STOPS;
-	} else if (!strcmp(kind, "branches")) {
-		wanted = LOCKSTEP_COUNTER_BRANCHES;
-	} else if (!strcmp(kind, "instructions")) {
-		wanted = LOCKSTEP_COUNTER_INSTRUCTIONS;
-	} else if (strcmp(kind, "none")) {
+	if (kind_parse()) {
 		pr_err("counter=%s: choose auto, branches, instructions or none\n", kind);
 		return -EINVAL;
 	}
-	if (wanted != LOCKSTEP_COUNTER_STOPS && (!model || !addr || !lockstep_arch_can_step())) {
-		pr_warn("no counter on this CPU can be used (%s): inputs wait for a guest's next exit\n",
-			!model ? "its vendor is not known" : !addr ? "no perf_event_read_local" :
-			"only SVM guests can be stopped at an instruction");
+	if (!strcmp(kind, "none"))
+		return 0;
+	why = counter_try(read);
+	if (why) {
+		pr_warn("no performance counter (%s): inputs wait for a guest's next exit\n", why);
 		wanted = LOCKSTEP_COUNTER_STOPS;
+		return 0;
 	}
-	if (addr)
-		__static_call_update(&STATIC_CALL_KEY(counter_read_local),
-				     STATIC_CALL_TRAMP_ADDR(counter_read_local), (void *)addr);
+	if (!margin)
+		margin = max(model->margin, 2 * skid);
+	__static_call_update(&STATIC_CALL_KEY(counter_read_local),
+			     STATIC_CALL_TRAMP_ADDR(counter_read_local), (void *)read);
+	pr_info("counts %s: exact, interrupts up to %u late (margin %u)\n",
+		lockstep_pmc_name(), skid, margin);
 	return 0;
+}
+
+/* What counts, for people. */
+const char *lockstep_pmc_name(void)
+{
+	switch (wanted) {
+	case LOCKSTEP_COUNTER_BRANCHES:
+		return "branches";
+	case LOCKSTEP_COUNTER_INSTRUCTIONS:
+		return "instructions";
+	default:
+		return "none";
+	}
+}
+
+/* Events: how late an interrupt of the counter came at load, at most. */
+u32 lockstep_pmc_skid(void)
+{
+	return skid;
+}
+
+/* Events: where a twin begins to step. */
+u32 lockstep_pmc_margin(void)
+{
+	return margin;
 }
 
 static void counter_overflow(struct perf_event *event, struct perf_sample_data *data,
@@ -104,8 +170,7 @@ static struct perf_event *event_create(bool alarm)
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_RAW,
 		.size = sizeof(attr),
-		.config = wanted == LOCKSTEP_COUNTER_BRANCHES ? model->branches :
-								model->instructions,
+		.config = config_of(wanted),
 		.pinned = 1,
 		.exclude_host = 1,
 		.sample_period = alarm ? PERIOD_NEVER : 0,
@@ -140,7 +205,7 @@ void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name)
 		goto err;
 	}
 	pmc->kind = wanted;
-	pmc->margin = margin ?: model->margin;
+	pmc->margin = margin;
 	ret = lockstep_pmc_read(pmc, &value);
 	if (!ret)
 		return;

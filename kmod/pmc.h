@@ -28,6 +28,9 @@ struct lockstep_pmc {
 };
 
 int lockstep_pmc_init(void);
+const char *lockstep_pmc_name(void);
+u32 lockstep_pmc_skid(void);
+u32 lockstep_pmc_margin(void);
 void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name);
 void lockstep_pmc_destroy(struct lockstep_pmc *pmc);
 int lockstep_pmc_read(const struct lockstep_pmc *pmc, u64 *value);

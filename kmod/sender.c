@@ -14,6 +14,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <net/netlink.h>
+#include "forced.h"
 #include "netlink.h"
 #include "sender.h"
 
@@ -67,7 +68,7 @@ static u64 horizon_now(const struct lockstep_guest *guest)
 {
 	u64 count = smp_load_acquire(&guest->count);	/* pairs with its increments */
 
-	if (guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS)
+	if (lockstep_forced_may_come(guest))
 		return count;
 	/* pairs with lockstep_vcpu_run(): after the inputs of the stop */
 	return smp_load_acquire(&guest->at_stop) ? count : count + 1;

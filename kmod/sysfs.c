@@ -4,6 +4,7 @@
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/sysfs.h>
+#include "pmc.h"
 #include "sysfs.h"
 
 static struct kobject *root;
@@ -78,17 +79,40 @@ static ssize_t arch_show(struct kobject *kobj, struct kobj_attribute *attr, char
 	return sysfs_emit(buf, "%s\n", lockstep_arch_name());
 }
 
+static ssize_t counter_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", lockstep_pmc_name());
+}
+
+static ssize_t counter_skid_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", lockstep_pmc_skid());
+}
+
+static ssize_t counter_margin_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", lockstep_pmc_margin());
+}
+
 static struct kobj_attribute root_log_size = __ATTR(log_size, 0644, log_size_show, log_size_store);
 static struct kobj_attribute root_lag_limit =
 	__ATTR(lag_limit_ms, 0644, lag_limit_ms_show, lag_limit_ms_store);
 static struct kobj_attribute root_abi = __ATTR(abi, 0444, abi_show, NULL);
 static struct kobj_attribute root_arch = __ATTR(arch, 0444, arch_show, NULL);
+static struct kobj_attribute root_counter = __ATTR(counter, 0444, counter_show, NULL);
+static struct kobj_attribute root_counter_skid =
+	__ATTR(counter_skid, 0444, counter_skid_show, NULL);
+static struct kobj_attribute root_counter_margin =
+	__ATTR(counter_margin, 0444, counter_margin_show, NULL);
 
 static const struct attribute *const root_attrs[] = {
 	&root_log_size.attr,
 	&root_lag_limit.attr,
 	&root_abi.attr,
 	&root_arch.attr,
+	&root_counter.attr,
+	&root_counter_skid.attr,
+	&root_counter_margin.attr,
 	NULL,
 };
 
@@ -301,7 +325,7 @@ struct counter_attr {
 	unsigned int stat;
 };
 
-static ssize_t counter_show(struct lockstep_guest *guest, const struct attribute *attr, char *buf)
+static ssize_t stat_show(struct lockstep_guest *guest, const struct attribute *attr, char *buf)
 {
 	const struct counter_attr *counter = container_of(attr, struct counter_attr, guest.attr);
 	u64 values[LOCKSTEP_S_MAX + 1];
@@ -360,7 +384,7 @@ static ssize_t guest_show(struct kobject *kobj, struct attribute *attr, char *bu
 	struct lockstep_guest *guest = container_of(kobj, struct lockstep_guest, kobj);
 
 	if (is_counter(attr))
-		return counter_show(guest, attr, buf);
+		return stat_show(guest, attr, buf);
 	return container_of(attr, struct guest_attr, attr)->show(guest, buf);
 }
 

@@ -28,7 +28,7 @@ static int module_load(const char *path)
 
 	if (fd < 0)
 		return errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? errno : 0;
+	ret = syscall(SYS_finit_module, fd, "counter=none", 0) ? errno : 0;
 	close(fd);
 	return ret;
 }

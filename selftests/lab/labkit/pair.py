@@ -116,7 +116,7 @@ timeout = 3s
     def start_host(self, host):
         """Boot one host to where its daemon runs."""
         host.start()
-        host.run("chmod 600 /etc/lockstep/keys/node.key && insmod /lab/lockstep.ko && mkdir -p /run/lockstep /var/log/lockstep /var/lib/lockstep && "
+        host.run("chmod 600 /etc/lockstep/keys/node.key && insmod /lab/lockstep.ko margin=50 && mkdir -p /run/lockstep /var/log/lockstep /var/lib/lockstep && "
                  "ip tuntap add tap0 mode tap && ip link set tap0 master br-eth0 up")
         for i, disk in enumerate(self.disks):
             host.put(disk, f"/var/disk{i}.img")

@@ -15,7 +15,7 @@ CLASSES = "LRSFBICEPUTDW"
 
 # counter, skid of the emulated CPU, the module's margin, ns of an instruction as a power of two: a slow guest
 # is forced more often next to a stop of its own
-KINDS = (("branches", 0, 50, 0), ("instructions", 0, 100, 3), ("branches", 200, 300, 3), ("instructions", 200, 300, 0))
+KINDS = (("branches", 0, 50, 0), ("instructions", 0, 100, 3), ("branches", 200, 130, 3), ("instructions", 200, 210, 0))
 
 
 # The counters go with the guest: what was seen last.
@@ -48,6 +48,16 @@ def replay(lab, host, what):
     lab.say(f"{result} forced, steps: {watch.text.strip()}")
 
 
+def calibrated(lab, host, what, counter, skid, margin):
+    """What the module found out about the counter, and what it makes of it."""
+    values = {n: host.run(f"cat /sys/kernel/lockstep/{n}").text.strip()
+              for n in ("counter", "counter_skid", "counter_margin")}
+    seen = int(values["counter_skid"])
+    # skid is given in instructions, the loop has two a branch; what is around it may count as late
+    lab.ok(values["counter"] == counter and skid // 4 <= seen <= skid + 100 and int(values["counter_margin"]) == margin,
+           f"{what}: the counter was tried at load", values)
+
+
 def main(lab):
     for number, (counter, skid, margin, shift) in enumerate(KINDS):
         what = f"{counter}, skid {skid}, {1 << shift} ns"
@@ -55,6 +65,7 @@ def main(lab):
                         cpu=f"max,x-pmu-skid={skid}" if skid else "max",
                         files={"guest/exact": parts.built("exact")}).start()
         host.run(f"insmod /lab/lockstep.ko counter={counter} margin={margin}")
+        calibrated(lab, host, what, counter, skid, margin)
         record(lab, host, what)
         replay(lab, host, what)
 
