@@ -9,14 +9,18 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-# Folders with programs, in the order they are built.
-PROGRAM_DIRS := $(patsubst %/Makefile,%,$(wildcard daemon/Makefile tools/*/Makefile mapreduce/Makefile)) \
-		selftests/lab
+# Folders with programs; the lab's are not installed.
+PROGRAM_DIRS := $(patsubst %/Makefile,%,$(wildcard daemon/Makefile tools/*/Makefile mapreduce/Makefile))
 
-all: $(PROGRAM_DIRS:%=all-%)
+all: programs all-selftests/lab
+programs: $(PROGRAM_DIRS:%=all-%)
 
-$(PROGRAM_DIRS:%=all-%): all-%:
+$(PROGRAM_DIRS:%=all-%) all-selftests/lab: all-%:
 	$(MAKE) -C $* all
+
+# With make -j, libraries of one folder that others would make, too, come first.
+all-mapreduce all-tools/ctl all-tools/mrctl: all-daemon
+all-tools/mrctl: all-mapreduce
 
 # KVER and the others reach kmod/Makefile, which knows the defaults.
 modules:
@@ -45,7 +49,7 @@ demo:
 	$(MAKE) all
 	selftests/lab/demo $(DEMO)
 
-install: all
+install: programs
 	$(MAKE) -C packaging install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 uninstall:
@@ -68,5 +72,5 @@ help:
 	@echo 'make uninstall    takes them away again'
 	@echo 'make clean        removes what was built; the cache (lab kernels, QEMU) stays'
 
-.PHONY: all modules check check-long bench-mapreduce style lab demo install uninstall clean help
-.PHONY: $(PROGRAM_DIRS:%=all-%)
+.PHONY: all programs modules check check-long bench-mapreduce style lab demo install uninstall clean help
+.PHONY: $(PROGRAM_DIRS:%=all-%) all-selftests/lab
