@@ -46,6 +46,9 @@ static struct json_object *arbiter_json(const struct lockstep_core *core)
 		lockstep_json_add_str(o, "store", NULL);
 	else
 		lockstep_json_add_uuid(o, "store", &view->store);
+	/* of whom it shares its fate with, also where that was allowed */
+	if (!lockstep_uuid_is_nil(&view->boot_id))
+		lockstep_json_add_uuid(o, "boot_id", &view->boot_id);
 	lockstep_json_add_u64(o, "rtt_us", view->rtt_ns / 1000);
 	return o;
 }

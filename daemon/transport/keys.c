@@ -363,3 +363,24 @@ int lockstep_keys_identity(const char *dir, char *node, char *cluster)
 	X509_free(cert);
 	return err ? fail(err, "%s is not a certificate of lockstepctl keys issue", path) : 0;
 }
+
+int lockstep_keys_days_left(const char *path, int *days)
+{
+	int secs = 0, ok;
+	X509 *cert;
+	FILE *f;
+
+	f = fopen(path, "re");
+	if (!f)
+		return fail(-errno, "%s: %s", path, strerror(errno));
+	cert = PEM_read_X509(f, NULL, NULL, NULL);
+	fclose(f);
+	ok = cert && ASN1_TIME_diff(days, &secs, NULL, X509_get0_notAfter(cert));
+	X509_free(cert);
+	if (!ok)
+		return fail(-EKEYREJECTED, "%s: no certificate in it", path);
+	/* both parts have the same sign: the hours behind the end are over too */
+	if (secs < 0)
+		--*days;
+	return 0;
+}

@@ -58,6 +58,17 @@ int lockstep_keys_issue(const char *dir, const char *node_name, const char *outd
 int lockstep_keys_identity(const char *dir, char *node, char *cluster);
 
 /**
+ * lockstep_keys_days_left() - how long a certificate says that it is valid
+ * @path: file with a certificate
+ * @days: receives whole days from now; less than 0: it is over
+ *
+ * For those who look after keys; connections don't ask, see above.
+ *
+ * Return: 0; -errno of opening; -EKEYREJECTED if no certificate with a date is in it.
+ */
+int lockstep_keys_days_left(const char *path, int *days);
+
+/**
  * lockstep_keys_strerror() - what the last failure here was, with a remedy
  *
  * Return: text of the calling thread's last failed call, never NULL.

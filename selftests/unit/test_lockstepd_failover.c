@@ -687,7 +687,7 @@ static void test_halted_vmm_is_killed(void **state)
 
 static void test_status(void **state)
 {
-	struct json_object *o, *guests, *g, *v;
+	struct json_object *o, *guests, *g, *v, *arbiter;
 	struct sim s;
 
 	(void)state;
@@ -705,6 +705,10 @@ static void test_status(void **state)
 	assert_true(json_object_object_get_ex(g, "log_bps", &v));
 	/* 200 bytes a millisecond */
 	assert_in_range(json_object_get_int64(v), 1500000, 1700000);
+	/* a third host: neither of these two */
+	assert_true(json_object_object_get_ex(o, "arbiter", &arbiter));
+	assert_true(json_object_object_get_ex(arbiter, "boot_id", &v));
+	assert_string_equal(json_object_get_string(v), "99999999-9999-9999-9999-999999999999");
 	json_object_put(o);
 	sim_exit(&s);
 }

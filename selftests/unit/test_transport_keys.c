@@ -19,6 +19,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/ec.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include "transport/keys.h"
 #include "transport_fixture.h"
@@ -103,6 +106,46 @@ static void test_refusals(void **state)
 	assert_int_equal(lockstep_keys_issue(out, "n", fx_keys(&fx, "n", ca)), -EKEYREJECTED);
 }
 
+/* A certificate that ends so many seconds from now. */
+static void ends_in(const char *path, long secs)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = X509_new();
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(key && cert && X509_set_pubkey(cert, key));
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -1000000));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), secs));
+	assert_true(X509_sign(cert, key, EVP_sha256()));
+	assert_int_equal(PEM_write_X509(f, cert), 1);
+	fclose(f);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static void test_days_left(void **state)
+{
+	char path[PATH_MAX];
+	int days = 0;
+
+	(void)state;
+	assert_int_equal(lockstep_keys_days_left(fx_keys(&fx, "ca/ca.crt", path), &days), 0);
+	/* for ever: some 8,000 years */
+	assert_true(days > 1000000);
+	fx_keys(&fx, "dated.crt", path);
+	ends_in(path, 10 * 86400 + 60);
+	assert_int_equal(lockstep_keys_days_left(path, &days), 0);
+	assert_int_equal(days, 10);
+	/* an hour ago is over, not "0 days" */
+	ends_in(path, -3600);
+	assert_int_equal(lockstep_keys_days_left(path, &days), 0);
+	assert_int_equal(days, -1);
+	assert_int_equal(lockstep_keys_days_left(fx_keys(&fx, "none.crt", path), &days), -ENOENT);
+	assert_int_equal(lockstep_keys_days_left(fx_keys(&fx, "ca/ca.key", path), &days),
+			 -EKEYREJECTED);
+}
+
 static int create(const char *keys_of, const char *node, char *err, size_t errlen)
 {
 	char keys[PATH_MAX];
@@ -171,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_days_left),
 		cmocka_unit_test(test_transport_checks_keys),
 		cmocka_unit_test(test_config_ranges),
 	};

@@ -34,7 +34,9 @@ enum ctl_exit {
  * @full: verify: read all of memory
  * @check: status: exit status tells whether all is well
  * @record: status: write what was learnt to this file
- * @load: status: show such a file
+ * @load: status: show such a file; doctor: take lockstepd's answer from it
+ * @root: doctor: in front of every path
+ * @config: doctor: lockstepd.conf, or NULL
  * @timeout: seconds that verify and stop --wait wait
  * @args: what is no option
  * @nargs: how many
@@ -51,6 +53,8 @@ struct ctl_options {
 	bool check;
 	const char *record;
 	const char *load;
+	const char *root;
+	const char *config;
 	unsigned int timeout;
 	char **args;
 	int nargs;
@@ -64,6 +68,7 @@ int ctl_verify(const struct ctl_options *opt);
 int ctl_events(const struct ctl_options *opt);
 int ctl_peers(const struct ctl_options *opt);
 int ctl_keys(const struct ctl_options *opt);
+int ctl_doctor(const struct ctl_options *opt);
 int ctl_version(const struct ctl_options *opt);
 
 /* --- fields of JSON; a missing one is NULL, 0 or false -------------------- */

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "ctl.h"
+#include "lockstepd/config.h"
 
 #define TIMEOUT_DEF	60	/* seconds */
 #define TIMEOUT_MAX	86400
@@ -43,6 +44,8 @@ static const struct command {
 	{ "switch", ctl_switch, 1, 1, "", "GUEST", "change roles (not available yet)" },
 	{ "events", ctl_events, 0, 0, "j", "", "what happens, as it happens" },
 	{ "peers", ctl_peers, 0, 0, "j", "", "connections to other hosts" },
+	{ "doctor", ctl_doctor, 0, 0, "jlOc", "",
+	  "what on this host would keep guests from being protected, and the remedy" },
 	{ "keys", ctl_keys, 1, 64, "j", "make|init|issue|show ...",
 	  "certificates of a cluster: make DIR CLUSTER NODE... does it all" },
 	{ "version", ctl_version, 0, 0, "", "", "versions of this program and the daemon" },
@@ -58,6 +61,8 @@ static const struct option longs[] = {
 	{ "check", no_argument, NULL, 'k' },
 	{ "record", required_argument, NULL, 'r' },
 	{ "load", required_argument, NULL, 'l' },
+	{ "root", required_argument, NULL, 'O' },
+	{ "config", required_argument, NULL, 'c' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "socket", required_argument, NULL, 's' },
 	{ "run-dir", required_argument, NULL, 'R' },
@@ -77,9 +82,11 @@ static void usage(FILE *f)
 		fprintf(f, "  %-8s %-12s %s\n", commands[i].name, commands[i].args,
 			commands[i].what);
 	fputs("\n"
-	      "  --json         print JSON (status, events, peers, verify, keys show)\n"
+	      "  --json         print JSON (status, events, peers, verify, doctor, keys show)\n"
 	      "  --check        status: exit status tells whether every guest is protected\n"
 	      "  --record FILE  status: write what was learnt; --load FILE shows it again\n"
+	      "  --config FILE  doctor: of lockstepd (default " LOCKSTEPD_CONFIG ")\n"
+	      "  --root DIR     doctor: look at a copy of a host's files, below this folder\n"
 	      "  --twin         start: only this half, as a twin;  --alone: only this half\n"
 	      "  --wait         stop: until it has ended\n"
 	      "  --full         verify: read all of memory, not only what was written\n"
@@ -88,7 +95,8 @@ static void usage(FILE *f)
 	      "  --run-dir DIR  of the VMMs' sockets (default " CTL_RUN_DIR ")\n"
 	      "\n"
 	      "Exit status: 0 done; 1 failed; 2 wrong usage; 3 daemon, module or VMM is not\n"
-	      "there; 4 status --check: not protected; verify: primary and twin differ.\n", f);
+	      "there; 4 status --check: not protected; verify: primary and twin differ.\n"
+	      "doctor: 0 nothing keeps guests from being protected; 1 something does.\n", f);
 }
 
 static const struct command *command_find(const char *name)
@@ -146,6 +154,12 @@ static int option_take(int c, struct ctl_options *opt)
 		break;
 	case 'l':
 		opt->load = optarg;
+		break;
+	case 'O':
+		opt->root = optarg;
+		break;
+	case 'c':
+		opt->config = optarg;
 		break;
 	case 't':
 		return timeout_take(optarg, opt);
