@@ -111,8 +111,10 @@ void lockstep_forced_at_stop(struct lockstep_guest *guest)
  */
 bool lockstep_forced_may_come(const struct lockstep_guest *guest)
 {
-	return guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS &&
-	       !smp_load_acquire(&guest->forced.lost);
+	/* pairs with lockstep_forced_at_stop(): after the last FORCED record */
+	bool lost = smp_load_acquire(&guest->forced.lost);
+
+	return !lost && guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS;
 }
 
 /* Alone it needs no counter: nobody follows. */
