@@ -36,6 +36,11 @@ bench-mapreduce:
 	scripts/deps build
 	$(MAKE) -C mapreduce bench
 
+bench-ft:
+	scripts/deps build lab
+	$(MAKE) all
+	PYTHONPATH=selftests/lab selftests/lab/bench/ft
+
 style:
 	scripts/style
 
@@ -67,10 +72,11 @@ help:
 	@echo 'make demo         two lab hosts, a protected Debian guest, a power loss, a table; DEMO=--small: a small guest'
 	@echo 'make lab          lab scenarios; SCENARIOS="boot qemu" chooses'
 	@echo 'make bench-mapreduce  speed of MapReduce next to that of others, as ratios'
+	@echo 'make bench-ft     cost of protection: instructions of the vCPU thread, plain and protected'
 	@echo 'make style        style and static checks, TAP'
 	@echo 'make install      programs, man pages, units: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall    takes them away again'
 	@echo 'make clean        removes what was built; the cache (lab kernels, QEMU) stays'
 
-.PHONY: all programs modules check check-long bench-mapreduce style lab demo install uninstall clean help
+.PHONY: all programs modules check check-long bench-mapreduce bench-ft style lab demo install uninstall clean help
 .PHONY: $(PROGRAM_DIRS:%=all-%) all-selftests/lab

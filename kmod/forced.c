@@ -3,14 +3,26 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/minmax.h>
+#include <linux/module.h>
 #include <linux/string.h>
 #include "forced.h"
 #include "guest.h"
 #include "replay.h"
 #include "vcpu.h"
 
+#define HOLD_US_MAX	100000
+
+static uint hold_us = 100;
+module_param(hold_us, uint, 0644);
+MODULE_PARM_DESC(hold_us, "microseconds that an input waits for the guest's next exit before a position is forced, 0 to 100000 (100): fewer positions are less work for the twin");
+
 /* A place that could not be logged is left at the next exit, or after so long. */
 #define AGAIN_NS	(20 * NSEC_PER_USEC)
+
+static u64 hold_ns(void)
+{
+	return min_t(u64, READ_ONCE(hold_us), HOLD_US_MAX) * NSEC_PER_USEC;
+}
 
 static struct lockstep_guest *guest_of(struct lockstep_forced *forced)
 {
@@ -134,7 +146,7 @@ void lockstep_forced_kick(struct lockstep_guest *guest)
 {
 	/* a parked side takes it later */
 	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY && !hrtimer_active(&guest->forced.kick_timer))
-		again_in(&guest->forced, LOCKSTEP_HOLD_NS);
+		again_in(&guest->forced, hold_ns());
 }
 
 /**
@@ -150,7 +162,7 @@ void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline)
 	if (deadline > (u64)KTIME_MAX / 2 || !guest->clock.runs || !may_force(guest))
 		return;		/* a timer that still runs finds nothing to do */
 	hrtimer_start(&forced->deadline_timer,
-		      ns_to_ktime(guest->clock.base + deadline + LOCKSTEP_HOLD_NS),
+		      ns_to_ktime(guest->clock.base + deadline + hold_ns()),
 		      HRTIMER_MODE_ABS_HARD);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Forced positions: stops between two stops of the guest's own
  *
- * An input that has waited for LOCKSTEP_HOLD_NS is worth a stop where the guest makes
+ * An input that has waited (parameter hold_us) is worth a stop where the guest makes
  * none. The living side takes the place an interrupt of the host happens to give,
  * if it is between two instructions, and logs it: so many events of the counter
  * behind the last stop, RIP, RCX. The twin sets an alarm some way before and goes the

@@ -531,10 +531,9 @@ struct lockstep_page {
 #define LOCKSTEP_MISMATCH	_IOW(LOCKSTEP_IOC_MAGIC, 0x08, struct lockstep_digest)
 
 /* Any thread: an input waits (the page's @kick is set), have the guest stop for it:
- * if it does not by itself within LOCKSTEP_HOLD_NS, at a forced position.
+ * if it does not by itself soon (the module's parameter hold_us), at a forced position.
  */
 #define LOCKSTEP_KICK		_IO(LOCKSTEP_IOC_MAGIC, 0x09)
-#define LOCKSTEP_HOLD_NS	100000
 
 /* A stop that the module makes (at a clock read, or at a forced position) shows as this exit reason, with
  * KVM_RUN returning 0 (KVM_EXIT_INTR): it is a deterministic exit.

@@ -3,12 +3,11 @@
  * exact - a guest without a kernel, in the shape of a bzImage: it computes, class by
  * class of instructions, and never exits on the way
  *
- * So every timer tick has to be forced upon it. Each class runs until TICKS of them
- * have come. The handler folds where it was raised, and with which registers, into a
+ * So every timer tick has to be forced upon it. Each class runs until as many of them
+ * have come as the command line says, a number. The handler folds where it was raised, and with which registers, into a
  * sum, which is printed behind the class: a tick that lands elsewhere shows. Then the
  * guest powers off (HLT with interrupts off).
  */
-#define TICKS		200
 #define PIT_COUNT	239		/* about 5000 Hz */
 #define VECTOR_DIVIDE	0
 #define VECTOR_DEBUG	1
@@ -33,6 +32,7 @@
 #define BUFFER_LEN	0x8000
 #define WINDOW		0x400000	/* its pages are there or not */
 #define PAGE		0x1000
+#define CMD_LINE_PTR	0x228		/* in boot_params, where %esi points at entry */
 
 #include "flat.inc"
 
@@ -45,7 +45,8 @@
 	.endm
 
 	.macro	class_end
-	cmpl	$TICKS, AT(ticks)
+	movl	AT(ticks), %eax
+	cmpl	AT(wanted), %eax
 	jb	1b
 	cli
 	call	print
@@ -61,6 +62,7 @@
 
 start:
 	movl	$STACK, %esp
+	call	number
 	gate	VECTOR_DIVIDE, divide
 	gate	VECTOR_DEBUG, debug
 	gate	VECTOR_FAULT, page_fault
@@ -244,6 +246,21 @@ leave_user:
 	sti
 	jmp	left_user
 
+/* The command line: a number. */
+number:
+	movl	CMD_LINE_PTR(%esi), %esi
+	xorl	%ebx, %ebx
+1:	lodsb
+	subb	$'0', %al
+	cmpb	$9, %al
+	ja	2f
+	movzbl	%al, %eax
+	imull	$10, %ebx, %ebx
+	addl	%eax, %ebx
+	jmp	1b
+2:	movl	%ebx, AT(wanted)
+	ret
+
 /* Segments for programs too, where interrupts of them go, and SYSCALL. */
 segments:
 	lgdt	AT(gdtr)
@@ -367,6 +384,7 @@ digits:	.ascii	"0123456789abcdef"
 line:	.ascii	"? 00000000\n"
 	.balign	8
 ticks:	.long	0
+wanted:	.long	0
 sum:	.long	0
 	.balign	8
 pair:	.quad	0

@@ -27,6 +27,8 @@ from .agent import Gone                                 # noqa: F401
 from .host import Host, HostError                       # noqa: F401
 from .net import Net, NetError, start                   # noqa: F401
 
+LONG = bool(os.environ.get("LOCKSTEP_LONG"))    # the campaigns of make check-long
+
 
 class Stop(Exception):
     """Ends the scenario; its reason is a failed test."""

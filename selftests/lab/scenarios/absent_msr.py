@@ -12,7 +12,7 @@ VMM = ("exec lockstep-vmm --name g --uuid 7d0e0c5e-6a4b-4f0e-9d35-6f0c53a8c003 -
 def main(lab):
     a = lab.host("a", nets=[], lockstep=["lockstep-vmm", "lockstep-log"],
                  files={"guest/ticks": parts.built("ticks")}).start()
-    a.run("insmod /lab/lockstep.ko margin=50")
+    a.run("insmod /lab/lockstep.ko margin=10")
 
     def ticks(role, arguments, name):
         vmm = a.spawn(VMM % role + arguments, log=role + ".log")

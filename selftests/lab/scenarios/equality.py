@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """After 60 s of guest life with mixed work (processes, files on disk, network, timers, a buffer scribbled
 while it is written), primary and twin are stopped at the same position: registers, FXSAVE area, MSRs,
-events, device state, every byte of memory and both disks are equal. EQUALITY_SECONDS (60)."""
+events, device state, every byte of memory and both disks are equal. EQUALITY_SECONDS (60; long: 600)."""
 
 import os
 import subprocess
 
-from labkit import scenario
+from labkit import LONG, scenario
 from labkit.pair import Pair
 
-SECONDS = int(os.environ.get("EQUALITY_SECONDS", "60"))
+SECONDS = int(os.environ.get("EQUALITY_SECONDS", "600" if LONG else "60"))
 DISK_MIB = 24
 
 

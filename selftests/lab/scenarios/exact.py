@@ -2,20 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0
 """Inputs land on the twin at the exact instruction: a guest that computes and never exits gets its timer
 ticks at forced positions. Recorded, then replayed from the file: at every position the same registers, at
-the end the same sums over all interrupted places. By what is counted, and by how late the alarm is."""
+the end the same sums over all interrupted places. By what is counted, and by how late the alarm is; ten times as
+many positions in the long form."""
 
 import json
 
-from labkit import parts, scenario
+from labkit import LONG, parts, scenario
 
 UUID = "7d0e0c5e-6a4b-4f0e-9d35-6f0c53a8c004"
-VMM = ("exec lockstep-vmm --name g --uuid " + UUID + " --kernel /guest/exact --memory 32 "
+VMM = ("exec lockstep-vmm --name g --uuid " + UUID + " --kernel /guest/exact --memory 32 --append %d "
        "--serial file:/tmp/serial.%s")
 CLASSES = "LRSFBICEPUTDW"
 
-# counter, skid of the emulated CPU, the module's margin, ns of an instruction as a power of two: a slow guest
-# is forced more often next to a stop of its own
-KINDS = (("branches", 0, 50, 0), ("instructions", 0, 100, 3), ("branches", 200, 130, 3), ("instructions", 200, 210, 0))
+# counter, skid of the emulated CPU, the module's margin, ns of an instruction as a power of two (a slow guest
+# is forced more often next to a stop of its own), ticks in a class
+KINDS = (("branches", 0, 50, 0, 300), ("instructions", 0, 100, 3, 300), ("branches", 200, 130, 3, 300),
+         ("instructions", 200, 210, 0, 300), ("branches", 5000, 6000, 0, 20))
 
 
 # The counters go with the guest: what was seen last.
@@ -23,9 +25,9 @@ WATCH = ("until cd /sys/kernel/lockstep/g/counters; do sleep 0.1; done 2>/dev/nu
          "while r=$(cat forced steps 2>/dev/null); do last=$r; sleep 0.2; done; echo $last")
 
 
-def record(lab, host, what):
+def record(lab, host, what, ticks):
     log = host.spawn("lockstep-log record --guest g --timeout 300 /tmp/exact.log", log="record.log")
-    vmm = host.spawn(VMM % "primary" + " --role primary --wait", log="primary.log")
+    vmm = host.spawn(VMM % (ticks, "primary") + " --role primary --wait", log="primary.log")
     lab.ok(vmm.wait(600) == 0, f"{what}: a guest that never exits gets its ticks", vmm.err)
     lab.equal(log.wait(60), 0, f"{what}: its log is whole")
     told = host.get("/tmp/serial.primary").decode()
@@ -33,10 +35,10 @@ def record(lab, host, what):
     lab.say(host.run("lockstep-log stats /tmp/exact.log").text)
 
 
-def replay(lab, host, what):
+def replay(lab, host, what, ticks):
     log = host.spawn("lockstep-log replay --guest g --json --timeout 120 /tmp/exact.log")
     watch = host.spawn(WATCH)
-    vmm = host.spawn(VMM % "twin" + " --role twin", log="twin.log")
+    vmm = host.spawn(VMM % (ticks, "twin") + " --role twin", log="twin.log")
     status = log.wait(600)
     result = json.loads(log.out) if log.out else (log.err or b"").decode(errors="replace")
     lab.ok(status == 0, f"{what}: a replay is identical at every position", result, vmm.err,
@@ -45,7 +47,9 @@ def replay(lab, host, what):
         vmm.signal(15)
     vmm.wait(60)
     watch.wait(30)
-    lab.say(f"{result} forced, steps: {watch.text.strip()}")
+    forced, steps = map(int, watch.text.split())
+    lab.say(f"{result}")
+    lab.say(f"{forced} positions, {steps / forced:.1f} entries with a breakpoint each")
 
 
 def calibrated(lab, host, what, counter, skid, margin):
@@ -59,15 +63,16 @@ def calibrated(lab, host, what, counter, skid, margin):
 
 
 def main(lab):
-    for number, (counter, skid, margin, shift) in enumerate(KINDS):
+    for number, (counter, skid, margin, shift, ticks) in enumerate(KINDS):
+        ticks *= 10 if LONG else 1
         what = f"{counter}, skid {skid}, {1 << shift} ns"
         host = lab.host(f"h{number}", nets=[], lockstep=["lockstep-vmm", "lockstep-log"], icount=f"shift={shift}",
                         cpu=f"max,x-pmu-skid={skid}" if skid else "max",
                         files={"guest/exact": parts.built("exact")}).start()
         host.run(f"insmod /lab/lockstep.ko counter={counter} margin={margin}")
         calibrated(lab, host, what, counter, skid, margin)
-        record(lab, host, what)
-        replay(lab, host, what)
+        record(lab, host, what, ticks)
+        replay(lab, host, what, ticks)
 
 
 scenario(main, nets=())

@@ -194,7 +194,7 @@ CASES = {f.__name__: f for f in (log_link_cut, arbiter_from_a, arbiter_from_b, a
 
 
 def main(lab):
-    pair = Pair(lab, "lockstep.run=seqd")
+    pair = Pair(lab, "lockstep.run=seqd", counter=False)
     pair.start_arbiter()
     wanted = os.environ.get("NEVER_TWO_CASES")
     for name in wanted.split(",") if wanted else CASES:

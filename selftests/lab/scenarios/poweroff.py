@@ -8,7 +8,7 @@ from labkit.pair import Pair
 
 
 def main(lab):
-    pair = Pair(lab, "lockstep.run=seqd,mix:-n:30:-p:300 lockstep.then=poweroff").start()
+    pair = Pair(lab, "lockstep.run=seqd,mix:-n:30:-p:300 lockstep.then=poweroff", counter=False).start()
     begun = {h.name: 0 for h in pair.hosts}
     for round_ in (1, 2):
         pair.wait_service()

@@ -60,7 +60,7 @@ def main(lab):
         host.start(wait=False)
     for host in (a, b):
         host.wait_ready()
-        host.run("insmod /lab/lockstep.ko margin=50")
+        host.run("insmod /lab/lockstep.ko margin=10")
     serial = record(lab, a)
     data = a.get("/tmp/boot.log")
     b.put(data, "/tmp/boot.log")

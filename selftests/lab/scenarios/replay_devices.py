@@ -76,7 +76,7 @@ def replay(lab, host, number):
 
 def main(lab):
     a = lab.host("a", lockstep=["lockstep-vmm", "lockstep-log"], mem=1536).start()
-    a.run("insmod /lab/lockstep.ko margin=50")
+    a.run("insmod /lab/lockstep.ko margin=10")
     a.run("ip tuntap add tap0 mode tap; ip link set tap0 master br-eth0; ip link set tap0 up")
     for name in DISKS:
         a.put(image(name), f"/tmp/{name}.gz")

@@ -22,7 +22,7 @@ def image(lab):
 
 
 def main(lab):
-    pair = Pair(lab, "lockstep.run=seqd,mix:-t:15:-p:200 lockstep.then=poweroff", disks=[image(lab)]).start()
+    pair = Pair(lab, "lockstep.run=seqd,mix:-t:15:-p:200 lockstep.then=poweroff", disks=[image(lab)], counter=False).start()
     pair.wait_service()
     pair.a.kill()
     pair.wait_state(pair.b, "solo", 90)

@@ -7,13 +7,13 @@ from outside after it has powered off."""
 import gzip
 import hashlib
 import os
-import re
 import socket
 import subprocess
 import tempfile
 import threading
 
 from labkit import scenario
+from labkit.shell import Shell
 
 IP = "10.77.1.50"
 MIB = 1 << 20
@@ -43,24 +43,6 @@ else:
         h.update(data)
 print(h.hexdigest())
 """
-
-
-class Shell:
-    """The guest's shell, on its virtio console."""
-
-    def __init__(self, lab, vmm):
-        self.lab = lab
-        self.vmm = vmm
-        self.count = 0
-
-    def run(self, line, timeout=240):
-        """What a command line prints on the guest's console."""
-        self.count += 1
-        begin, end = f"BEGIN{self.count}=", f"END{self.count}="
-        self.vmm.write(f"echo BEGIN{self.count}'=';{line};echo END{self.count}'='$?\n".encode())
-        self.lab.wait_for(lambda: re.search(end + r"\d+", self.vmm.text), timeout, line)
-        text = self.vmm.text.replace("\r", "")
-        return text[text.index(begin) + len(begin):text.rindex(end)].strip("\n")
 
 
 def image(label):
