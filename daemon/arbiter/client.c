@@ -73,6 +73,7 @@ static int query_start(struct lockstep_query *q, unsigned int ms)
 
 	if (ms < LOCKSTEP_ARBITER_TIMEOUT_MS_MIN || ms > LOCKSTEP_ARBITER_TIMEOUT_MS_MAX)
 		goto out_free;
+	q->ms = ms;
 	err = -ENOMEM;
 	q->timer = event_new(q->client->loop, -1, 0, on_timeout, q);
 	if (!q->timer || event_add(q->timer, &tv))
@@ -191,6 +192,17 @@ int lockstep_client_probe(struct lockstep_arbiter *a, unsigned int ms,
 	if (!q)
 		return -ENOMEM;
 	q->probe_done = done;
+	return query_start(q, ms);
+}
+
+int lockstep_client_restore(struct lockstep_arbiter *a, unsigned int ms,
+			    lockstep_arbiter_done *done, void *arg)
+{
+	struct lockstep_query *q = query_new(a, LOCKSTEP_QUERY_RESTORE, arg);
+
+	if (!q)
+		return -ENOMEM;
+	q->done = done;
 	return query_start(q, ms);
 }
 

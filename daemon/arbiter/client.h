@@ -23,6 +23,7 @@ enum lockstep_query_op {
 	LOCKSTEP_QUERY_GET	= 2,	/* rq.key */
 	LOCKSTEP_QUERY_LIST	= 3,	/* rq.key.vm; nil: all */
 	LOCKSTEP_QUERY_PROBE	= 4,
+	LOCKSTEP_QUERY_RESTORE	= 5,	/* a new UUID; not every back end has it */
 };
 
 /**
@@ -33,6 +34,7 @@ enum lockstep_query_op {
  * @rq: what is asked for; its value is @value
  * @value: room for it
  * @begin_ns: when it was made
+ * @ms: time limit
  * @priv: the back end's
  */
 struct lockstep_query {
@@ -42,6 +44,7 @@ struct lockstep_query {
 	struct lockstep_rules_request rq;
 	uint8_t value[LOCKSTEP_ARBITER_VALUE_MAX];
 	uint64_t begin_ns;
+	unsigned int ms;
 	void *priv;
 	/* private to client.c */
 	struct event *timer;
@@ -127,6 +130,8 @@ int lockstep_client_prune(struct lockstep_arbiter *a, const struct lockstep_uuid
 			  uint64_t below, unsigned int ms, lockstep_arbiter_done *done, void *arg);
 int lockstep_client_probe(struct lockstep_arbiter *a, unsigned int ms,
 			  lockstep_arbiter_probe_done *done, void *arg);
+int lockstep_client_restore(struct lockstep_arbiter *a, unsigned int ms,
+			    lockstep_arbiter_done *done, void *arg);
 void lockstep_client_destroy(struct lockstep_arbiter *a);
 
 #define LOCKSTEP_CLIENT_KIND(kind)				\

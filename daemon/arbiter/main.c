@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 
+#include "arbiter/etcd.h"
 #include "arbiter/folder.h"
 #include "arbiter/server.h"
 #include "arbiter/store.h"
@@ -36,6 +37,7 @@ struct options {
 	unsigned int nlisten;
 	const char *store;
 	const char *shared;
+	struct lockstep_http_config etcd;
 	const char *keys;
 	const char *address;
 	const char *node;
@@ -60,6 +62,8 @@ static void usage(FILE *f)
 	      "  --store DIR        folder of the store, made if need be (default " DEFAULT_STORE ")\n"
 	      "  --shared DIR       init, restore, dump: a folder that hosts use without an arbiter's\n"
 	      "                     program, see lockstepd.conf(5); must be mounted\n"
+	      "  --etcd SERVERS     restore: \"https://host:2379 ...\", an etcd cluster that hosts use\n"
+	      "  --ca, --cert, --key FILE   certificates for --etcd\n"
 	      "  --keys DIR         folder with ca.crt, node.crt and node.key, as lockstepctl keys\n"
 	      "                     issue makes it (default " DEFAULT_KEYS ")\n"
 	      "  --node NAME        status: name the arbiter must have (default: any of the cluster)\n"
@@ -266,6 +270,51 @@ static int cmd_init(const struct options *opt)
 	return mint_shared(opt, false);
 }
 
+/* --- etcd ----------------------------------------------------------------- */
+
+struct etcd_restore {
+	struct event_base *base;
+	int exit;
+};
+
+static void on_etcd_restored(const struct lockstep_arbiter_answer *answer, void *arg)
+{
+	char uuid[LOCKSTEP_UUID_STRLEN + 1];
+	struct etcd_restore *r = arg;
+
+	if (answer->result == LOCKSTEP_ARBITER_OK) {
+		printf("the store is now %s; generations formed before can't be claimed any more\n",
+		       lockstep_uuid_format(&answer->store, uuid));
+		r->exit = EXIT_OK;
+	} else {
+		lockstep_err("not restored: %s", answer->detail);
+	}
+	event_base_loopbreak(r->base);
+}
+
+static int restore_etcd(const struct options *opt)
+{
+	struct etcd_restore r = { .base = lockstep_loop_create(), .exit = EXIT_FAILED };
+	struct lockstep_arbiter_etcd_config cfg = {
+		.loop = r.base, .name = "etcd", .node = "operator", .http = opt->etcd,
+	};
+	struct lockstep_arbiter *a = NULL;
+	char err[512] = "no memory";
+	int ret = -ENOMEM;
+
+	if (r.base)
+		ret = lockstep_arbiter_etcd_create(&cfg, &a, err, sizeof(err));
+	if (ret)
+		lockstep_err("%s", err);
+	else if (!lockstep_arbiter_etcd_restore(a, opt->timeout_ms, on_etcd_restored, &r))
+		event_base_dispatch(r.base);
+	if (a)
+		a->ops->destroy(a);
+	if (r.base)
+		event_base_free(r.base);
+	return r.exit;
+}
+
 /* --- restore, dump ------------------------------------------------------- */
 
 static int cmd_restore(const struct options *opt)
@@ -276,6 +325,8 @@ static int cmd_restore(const struct options *opt)
 
 	if (opt->shared)
 		return mint_shared(opt, true);
+	if (opt->etcd.servers)
+		return restore_etcd(opt);
 	ret = open_store(opt, &store);
 	if (ret)
 		return ret;
@@ -460,6 +511,10 @@ static const struct option long_options[] = {
 	{ "listen",	required_argument,	NULL, 'l' },
 	{ "store",	required_argument,	NULL, 's' },
 	{ "shared",	required_argument,	NULL, 'S' },
+	{ "etcd",	required_argument,	NULL, 'E' },
+	{ "ca",		required_argument,	NULL, 'A' },
+	{ "cert",	required_argument,	NULL, 'C' },
+	{ "key",	required_argument,	NULL, 'K' },
 	{ "keys",	required_argument,	NULL, 'k' },
 	{ "node",	required_argument,	NULL, 'n' },
 	{ "timeout",	required_argument,	NULL, 't' },
@@ -500,6 +555,18 @@ static int parse_option(int c, struct options *opt)
 		return -1;
 	case 'S':
 		opt->shared = optarg;
+		return -1;
+	case 'E':
+		opt->etcd.servers = optarg;
+		return -1;
+	case 'A':
+		opt->etcd.ca = optarg;
+		return -1;
+	case 'C':
+		opt->etcd.cert = optarg;
+		return -1;
+	case 'K':
+		opt->etcd.key = optarg;
 		return -1;
 	case 'k':
 		opt->keys = optarg;

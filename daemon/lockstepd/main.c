@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 
+#include "arbiter/etcd.h"
 #include "arbiter/shared.h"
 #include "common/log.h"
 #include "lockstepd/daemon.h"
@@ -155,7 +156,20 @@ static int arbiter_start(struct lockstepd *d, char *err, size_t errlen)
 		.boot_id = *lockstep_transport_boot_id(d->transport),
 		.dir = d->cfg.arbiter_folder,
 	};
+	struct lockstep_arbiter_etcd_config etcd = {
+		.loop = d->base,
+		.name = d->cfg.arbiter_node,
+		.node = d->node,
+		.boot_id = file.boot_id,
+		.http = {
+			.servers = d->cfg.arbiter_etcd,
+			.ca = d->cfg.arbiter_ca,
+			.cert = d->cfg.arbiter_cert,
+			.key = d->cfg.arbiter_key,
+		},
+	};
 	const char *where = d->cfg.arbiter_address;
+	char why[512] = "";
 	int ret;
 
 	if (!d->cfg.arbiter_node[0]) {
@@ -168,13 +182,16 @@ static int arbiter_start(struct lockstepd *d, char *err, size_t errlen)
 	if (d->cfg.arbiter_folder[0]) {
 		where = d->cfg.arbiter_folder;
 		ret = lockstep_arbiter_file_create(&file, &d->arbiter);
+	} else if (d->cfg.arbiter_etcd[0]) {
+		where = d->cfg.arbiter_etcd;
+		ret = lockstep_arbiter_etcd_create(&etcd, &d->arbiter, why, sizeof(why));
 	} else {
 		ret = lockstep_arbiter_tcp_create(d->transport, d->cfg.arbiter_node,
 						  d->cfg.arbiter_address, &d->arbiter);
 	}
 	if (ret)
-		snprintf(err, errlen, "arbiter %s at %s: %s", d->cfg.arbiter_node, where,
-			 strerror(-ret));
+		snprintf(err, errlen, "arbiter %s at %.256s: %s", d->cfg.arbiter_node, where,
+			 why[0] ? why : strerror(-ret));
 	return ret;
 }
 

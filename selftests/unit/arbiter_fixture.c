@@ -169,15 +169,24 @@ struct afx_answer afx_open(struct lockstep_arbiter *arb, const struct lockstep_u
 	return an;
 }
 
-struct afx_answer afx_close(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
-			    uint64_t g, const char *node, uint8_t instance, unsigned int ms)
+static void close_start(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm, uint64_t g,
+			const char *node, uint8_t instance, unsigned int ms,
+			struct afx_answer *an)
 {
 	struct lockstep_arbiter_mark m = {
 		.generation = g, .by = afx_member(node, instance), .reason = "power-off",
 	};
-	struct afx_answer an = { 0 };
 
-	assert_int_equal(arb->ops->create_closed(arb, vm, &m, ms, on_done, &an), 0);
+	memset(an, 0, sizeof(*an));
+	assert_int_equal(arb->ops->create_closed(arb, vm, &m, ms, on_done, an), 0);
+}
+
+struct afx_answer afx_close(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+			    uint64_t g, const char *node, uint8_t instance, unsigned int ms)
+{
+	struct afx_answer an;
+
+	close_start(arb, vm, g, node, instance, ms, &an);
 	afx_wait(&an.done);
 	return an;
 }
@@ -369,4 +378,33 @@ void afx_check_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b, uns
 		wins_a += x.result == LOCKSTEP_ARBITER_WON;
 	}
 	print_message("# a won %u of %u\n", wins_a, n);
+}
+
+void afx_check_close_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b, unsigned int n)
+{
+	unsigned int i, closed = 0;
+	struct lockstep_uuid vm;
+	struct afx_answer x, y;
+
+	for (i = 0; i < n; i++) {
+		vm = afx_formed(a);
+		if (fuzz_random() & 1) {
+			close_start(a, &vm, 1, "a", 1, MS, &x);
+			afx_claim_start(b, &vm, 1, "b", 2, MS, &y);
+		} else {
+			afx_claim_start(b, &vm, 1, "b", 2, MS, &y);
+			close_start(a, &vm, 1, "a", 1, MS, &x);
+		}
+		afx_wait(&x.done);
+		afx_wait(&y.done);
+		if (x.result == LOCKSTEP_ARBITER_OK) {
+			assert_int_equal(y.refusal, LOCKSTEP_REFUSAL_CLOSED);
+			closed++;
+		} else {
+			assert_int_equal(x.result, LOCKSTEP_ARBITER_LOST);
+			assert_int_equal(y.result, LOCKSTEP_ARBITER_WON);
+		}
+		assert_int_equal(afx_list(a, &vm, MS).count, 2);
+	}
+	print_message("# %u of %u were closed\n", closed, n);
 }

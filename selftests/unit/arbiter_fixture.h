@@ -67,4 +67,8 @@ void afx_check_rules(struct lockstep_arbiter *a, struct lockstep_arbiter *b);
 /* Both claim, for @n guests: always exactly one wins. */
 void afx_check_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b, unsigned int n);
 
+/* a powers off while b claims: never both, though the records are two. */
+void afx_check_close_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b,
+			   unsigned int n);
+
 #endif

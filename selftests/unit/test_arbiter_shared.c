@@ -138,6 +138,7 @@ static void test_races(void **state)
 	(void)state;
 	jitter = (unsigned int)fuzz_random() | 1;
 	afx_check_races(arb_a, arb_b, 1000);
+	afx_check_close_races(arb_a, arb_b, 300);
 }
 
 /* --- storage that hangs ------------------------------------------------------- */
