@@ -225,7 +225,7 @@ static void test_rules(void **state)
 	y = afx_probe(arb_b, MS);
 	assert_true(x.has_info && y.has_info);
 	assert_true(lockstep_uuid_equal(&x.info.store, &y.info.store));
-	/* The one etcd there is is on this host; of several some may be. */
+	/* A single etcd that runs on this host is noticed; one of several is not. */
 	assert_int_equal(y.info.boot_id.b[0], 9);
 	assert_true(lockstep_uuid_is_nil(&x.info.boot_id));
 }
