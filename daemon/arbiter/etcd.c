@@ -94,8 +94,8 @@ static void finish(struct work *w, struct lockstep_arbiter_answer *answer,
 	struct lockstep_query *q = w->query;
 
 	q->priv = NULL;
-	answer->store = answer->result == LOCKSTEP_ARBITER_UNKNOWN ?
-			(struct lockstep_uuid){ { 0 } } : w->view.store;
+	if (answer->result != LOCKSTEP_ARBITER_UNKNOWN)
+		answer->store = w->view.store;
 	/* Records of the answer are the work's: the callback looks at them first. */
 	lockstep_query_finish(q, answer, entries, count, info);
 	work_free(w);

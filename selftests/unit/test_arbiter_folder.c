@@ -344,6 +344,7 @@ static void test_link_twice(void **state)
 	assert_int_equal(lockstep_folder_open(ffx_dir, "a", link_twice, &vm, &f), 0);
 	assert_int_equal(ffx_claim(f, &vm, 1, "a", 1), 0);
 	assert_int_equal(ffx_verdict.result, LOCKSTEP_ARBITER_WON);
+	assert_string_equal(ffx_verdict.detail, "won");	/* not before: its own link() */
 	assert_int_equal(ffx_claim(fb, &vm, 1, "b", 2), 0);
 	assert_int_equal(ffx_verdict.result, LOCKSTEP_ARBITER_LOST);
 	assert_int_not_equal(access(ffx_entry(&vm, 3), F_OK), 0);
