@@ -10,6 +10,8 @@
 
 #include <event2/event.h>
 
+#include "arbiter/etcd.h"
+#include "arbiter/folder.h"
 #include "arbiter/server.h"
 #include "arbiter/store.h"
 #include "common/json.h"
@@ -34,6 +36,8 @@ struct options {
 	const char *listen[8];
 	unsigned int nlisten;
 	const char *store;
+	const char *shared;
+	struct lockstep_http_config etcd;
 	const char *keys;
 	const char *address;
 	const char *node;
@@ -51,10 +55,15 @@ static void usage(FILE *f)
 	      "       lockstep-arbiter restore            give a store a new UUID: after its folder was\n"
 	      "                                           put back from a copy, so that no claim of a\n"
 	      "                                           generation formed before is granted\n"
+	      "       lockstep-arbiter init --shared DIR  make a shared folder a store\n"
 	      "\n"
 	      "  --listen ADDRESS   where to serve: host:port, [v6]:port, *:port or unix:path; may be\n"
 	      "                     given several times (default " DEFAULT_LISTEN ")\n"
 	      "  --store DIR        folder of the store, made if need be (default " DEFAULT_STORE ")\n"
+	      "  --shared DIR       init, restore, dump: a folder that hosts use without an arbiter's\n"
+	      "                     program, see lockstepd.conf(5); must be mounted\n"
+	      "  --etcd SERVERS     restore: \"https://host:2379 ...\", an etcd cluster that hosts use\n"
+	      "  --ca, --cert, --key FILE   certificates for --etcd\n"
 	      "  --keys DIR         folder with ca.crt, node.crt and node.key, as lockstepctl keys\n"
 	      "                     issue makes it (default " DEFAULT_KEYS ")\n"
 	      "  --node NAME        status: name the arbiter must have (default: any of the cluster)\n"
@@ -195,6 +204,117 @@ static int cmd_run(const struct options *opt)
 	return ret ? EXIT_FAILED : EXIT_OK;
 }
 
+/* --- a shared folder ------------------------------------------------------ */
+
+static int open_shared(const struct options *opt, struct lockstep_folder **f)
+{
+	/* Who asks is of no importance to what is done here. */
+	int ret = lockstep_folder_open(opt->shared, "operator", NULL, NULL, f);
+
+	if (ret)
+		lockstep_err("%s: %s", opt->shared, ret == -EINVAL ? "an absolute path is needed" :
+			     strerror(-ret));
+	return ret;
+}
+
+static int mint_shared(const struct options *opt, bool restore)
+{
+	char uuid[LOCKSTEP_UUID_STRLEN + 1];
+	struct lockstep_folder *f;
+	int ret;
+
+	if (open_shared(opt, &f))
+		return EXIT_FAILED;
+	ret = lockstep_folder_mint(f, restore);
+	if (ret)
+		lockstep_err("%s: %s", opt->shared, lockstep_folder_detail(f));
+	else
+		printf("%s is now store %s%s\n", opt->shared,
+		       lockstep_uuid_format(lockstep_folder_store(f), uuid),
+		       restore ? "; generations formed before can't be claimed any more" : "");
+	lockstep_folder_close(f);
+	return ret ? EXIT_FAILED : EXIT_OK;
+}
+
+static int shared_records(struct lockstep_folder *f, struct json_object *list)
+{
+	char key[LOCKSTEP_ARBITER_KEY_MAX];
+	const struct lockstep_image *im;
+	struct lockstep_uuid *vms;
+	size_t count, i, k;
+	int ret;
+
+	ret = lockstep_folder_identity(f);
+	if (!ret)
+		ret = lockstep_folder_guests(f, &vms, &count);
+	if (ret)
+		return ret;
+	for (i = 0; !ret && i < count; i++) {
+		ret = lockstep_folder_load(f, &vms[i], &im);
+		for (k = 0; !ret && k < im->count; k++) {
+			lockstep_arbiter_key_format(&im->records[k].key, key);
+			json_object_array_add(list, lockstep_arbiter_record_json(key,
+					      im->records[k].value, im->records[k].len));
+		}
+	}
+	free(vms);
+	return ret;
+}
+
+static int cmd_init(const struct options *opt)
+{
+	if (!opt->shared) {
+		fputs("lockstep-arbiter: init needs --shared DIR; other stores need no init\n", stderr);
+		return EXIT_USAGE;
+	}
+	return mint_shared(opt, false);
+}
+
+/* --- etcd ----------------------------------------------------------------- */
+
+struct etcd_restore {
+	struct event_base *base;
+	int exit;
+};
+
+static void on_etcd_restored(const struct lockstep_arbiter_answer *answer, void *arg)
+{
+	char uuid[LOCKSTEP_UUID_STRLEN + 1];
+	struct etcd_restore *r = arg;
+
+	if (answer->result == LOCKSTEP_ARBITER_OK) {
+		printf("the store is now %s; generations formed before can't be claimed any more\n",
+		       lockstep_uuid_format(&answer->store, uuid));
+		r->exit = EXIT_OK;
+	} else {
+		lockstep_err("not restored: %s", answer->detail);
+	}
+	event_base_loopbreak(r->base);
+}
+
+static int restore_etcd(const struct options *opt)
+{
+	struct etcd_restore r = { .base = lockstep_loop_create(), .exit = EXIT_FAILED };
+	struct lockstep_arbiter_etcd_config cfg = {
+		.loop = r.base, .name = "etcd", .node = "operator", .http = opt->etcd,
+	};
+	struct lockstep_arbiter *a = NULL;
+	char err[512] = "no memory";
+	int ret = -ENOMEM;
+
+	if (r.base)
+		ret = lockstep_arbiter_etcd_create(&cfg, &a, err, sizeof(err));
+	if (ret)
+		lockstep_err("%s", err);
+	else if (!lockstep_arbiter_etcd_restore(a, opt->timeout_ms, on_etcd_restored, &r))
+		event_base_dispatch(r.base);
+	if (a)
+		a->ops->destroy(a);
+	if (r.base)
+		event_base_free(r.base);
+	return r.exit;
+}
+
 /* --- restore, dump ------------------------------------------------------- */
 
 static int cmd_restore(const struct options *opt)
@@ -203,6 +323,10 @@ static int cmd_restore(const struct options *opt)
 	struct lockstep_store *store;
 	int ret;
 
+	if (opt->shared)
+		return mint_shared(opt, true);
+	if (opt->etcd.servers)
+		return restore_etcd(opt);
 	ret = open_store(opt, &store);
 	if (ret)
 		return ret;
@@ -231,32 +355,62 @@ static struct json_object *records_json(struct lockstep_store *store)
 	return list;
 }
 
-static int cmd_dump(const struct options *opt)
+static void print_records(const struct lockstep_uuid *store, struct json_object *list, bool json)
 {
-	struct json_object *list, *o;
-	struct lockstep_store *store;
+	struct json_object *o;
 	size_t i;
+
+	for (i = 0; !json && i < json_object_array_length(list); i++)
+		puts(json_object_to_json_string_ext(json_object_array_get_idx(list, i),
+						    JSON_C_TO_STRING_NOSLASHESCAPE));
+	o = json ? json_object_new_object() : NULL;
+	if (!o)
+		return;
+	lockstep_json_add_uuid(o, "store", store);
+	json_object_object_add(o, "records", json_object_get(list));
+	lockstep_json_print(o);
+	json_object_put(o);
+}
+
+static int dump_shared(const struct options *opt)
+{
+	struct json_object *list = json_object_new_array();
+	struct lockstep_folder *f;
 	int ret;
 
+	if (!list || open_shared(opt, &f)) {
+		json_object_put(list);
+		return EXIT_FAILED;
+	}
+	ret = shared_records(f, list);
+	if (ret)
+		lockstep_err("%s: %s", opt->shared, lockstep_folder_detail(f));
+	else
+		print_records(lockstep_folder_store(f), list, opt->json);
+	json_object_put(list);
+	lockstep_folder_close(f);
+	return ret ? EXIT_FAILED : EXIT_OK;
+}
+
+static int cmd_dump(const struct options *opt)
+{
+	struct lockstep_store *store;
+	struct json_object *list;
+	int ret;
+
+	if (opt->shared)
+		return dump_shared(opt);
 	ret = open_store(opt, &store);
 	if (ret)
 		return ret;
 	list = records_json(store);
-	o = json_object_new_object();
-	if (!list || !o) {
+	if (list) {
+		print_records(lockstep_store_uuid(store), list, opt->json);
+	} else {
 		lockstep_err("no memory");
 		ret = EXIT_FAILED;
-	} else if (opt->json) {
-		lockstep_json_add_uuid(o, "store", lockstep_store_uuid(store));
-		json_object_object_add(o, "records", json_object_get(list));
-		lockstep_json_print(o);
-	} else {
-		for (i = 0; i < json_object_array_length(list); i++)
-			puts(json_object_to_json_string_ext(json_object_array_get_idx(list, i),
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
 	}
 	json_object_put(list);
-	json_object_put(o);
 	lockstep_store_close(store);
 	return ret;
 }
@@ -346,6 +500,7 @@ static const struct {
 	int (*fn)(const struct options *opt);
 	enum lockstep_log_level level;	/* a question's answer is not mixed with notes */
 } commands[] = {
+	{ "init",	cmd_init,	LOCKSTEP_LOG_WARN },
 	{ "run",	cmd_run,	LOCKSTEP_LOG_INFO },
 	{ "status",	cmd_status,	LOCKSTEP_LOG_WARN },
 	{ "dump",	cmd_dump,	LOCKSTEP_LOG_WARN },
@@ -355,6 +510,11 @@ static const struct {
 static const struct option long_options[] = {
 	{ "listen",	required_argument,	NULL, 'l' },
 	{ "store",	required_argument,	NULL, 's' },
+	{ "shared",	required_argument,	NULL, 'S' },
+	{ "etcd",	required_argument,	NULL, 'E' },
+	{ "ca",		required_argument,	NULL, 'A' },
+	{ "cert",	required_argument,	NULL, 'C' },
+	{ "key",	required_argument,	NULL, 'K' },
 	{ "keys",	required_argument,	NULL, 'k' },
 	{ "node",	required_argument,	NULL, 'n' },
 	{ "timeout",	required_argument,	NULL, 't' },
@@ -392,6 +552,21 @@ static int parse_option(int c, struct options *opt)
 		return -1;
 	case 's':
 		opt->store = optarg;
+		return -1;
+	case 'S':
+		opt->shared = optarg;
+		return -1;
+	case 'E':
+		opt->etcd.servers = optarg;
+		return -1;
+	case 'A':
+		opt->etcd.ca = optarg;
+		return -1;
+	case 'C':
+		opt->etcd.cert = optarg;
+		return -1;
+	case 'K':
+		opt->etcd.key = optarg;
 		return -1;
 	case 'k':
 		opt->keys = optarg;

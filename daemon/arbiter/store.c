@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The arbiter's store: records, and the rules by which they are made. */
+/* The arbiter's store: records in memory, over a journal. */
 #include "arbiter/store.h"
 
 #include <errno.h>
@@ -166,19 +166,6 @@ static void set_floor(struct lockstep_store *s, const struct lockstep_uuid *vm, 
 		return;
 	memmove(&s->records[first], &s->records[last], (s->count - last) * sizeof(s->records[0]));
 	s->count -= last - first;
-}
-
-/* Newest generation that was opened, 0 for an unknown guest. */
-static uint64_t newest_of(const struct lockstep_store *s, const struct lockstep_uuid *vm)
-{
-	struct lockstep_arbiter_key end = { .vm = *vm, .generation = UINT64_MAX, .kind = 255 };
-	size_t i = lower_bound(s, &end);
-
-	while (i-- && lockstep_uuid_equal(&s->records[i].key.vm, vm)) {
-		if (s->records[i].key.kind == LOCKSTEP_RECORD_OPEN)
-			return s->records[i].key.generation;
-	}
-	return 0;
 }
 
 /* --- journal ------------------------------------------------------------- */
@@ -348,116 +335,60 @@ int lockstep_store_restore(struct lockstep_store *s)
 	return mint(s);
 }
 
-/* --- rules --------------------------------------------------------------- */
-
-static int verdict(struct lockstep_verdict *v, enum lockstep_arbiter_result result,
-		   const struct lockstep_store_record *existing, const char *detail)
-{
-	v->result = result;
-	v->refusal = LOCKSTEP_REFUSAL_NONE;
-	v->existing = existing;
-	v->detail = detail;
-	return 0;
-}
-
-static int refuse(struct lockstep_verdict *v, enum lockstep_arbiter_refusal refusal,
-		  const char *detail)
-{
-	v->result = LOCKSTEP_ARBITER_REFUSED;
-	v->refusal = refusal;
-	v->existing = NULL;
-	v->detail = detail;
-	return 0;
-}
-
-static bool mark_of(const struct lockstep_store_record *rec, struct lockstep_arbiter_mark *m)
-{
-	return rec && !lockstep_arbiter_mark_decode(rec->value, rec->len, m);
-}
-
-/* Make a record durable, then visible. */
-static int put(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
-	       const void *value, size_t len)
-{
-	struct lockstep_journal_record rec;
-	int err;
-
-	err = reserve(s);
-	if (err)
-		return err;
-	put_record(&rec, key, value, len);
-	err = lockstep_journal_append(&s->journal, &rec, 1);
-	if (!err)
-		insert(s, key, value, len);
-	return err;
-}
+/* --- requests ------------------------------------------------------------ */
 
 static bool is_full(const struct lockstep_store *s)
 {
 	return s->count + 2 > LOCKSTEP_STORE_RECORDS_MAX;
 }
 
-/* May generation key->generation be formed by this record? Not forced. */
-static int check_chain(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
-		       const struct lockstep_arbiter_open *o, struct lockstep_verdict *v)
+static void guest_of(const struct lockstep_store *s, const struct lockstep_uuid *vm,
+		     struct lockstep_rules_guest *g)
 {
-	uint64_t newest = newest_of(s, &key->vm);
-	struct lockstep_arbiter_mark won;
+	struct lockstep_arbiter_key from = { .vm = *vm };
+	struct lockstep_arbiter_key to = { .vm = *vm, .generation = UINT64_MAX, .kind = 255 };
+	size_t first = lower_bound(s, &from);
 
-	if (key->generation != newest + 1)
-		return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
-			      "generation does not follow the newest one known here");
-	if (!newest || find(s, &key->vm, newest, LOCKSTEP_RECORD_CLOSED)) {
-		if (!lockstep_uuid_is_nil(&o->winner))
-			return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
-				      "a winner is named, but none is alive before this generation");
-		return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "");
-	}
-	if (!mark_of(find(s, &key->vm, newest, LOCKSTEP_RECORD_WON), &won))
-		return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
-			      "generation before was neither won nor closed");
-	if (!lockstep_uuid_equal(&won.by.instance, &o->winner) ||
-	    !lockstep_uuid_equal(&won.by.instance, &o->members[0].instance))
-		return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
-			      "not formed by the winner of the generation before");
-	return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "");
+	g->store = &s->uuid;
+	g->records = s->records + first;
+	g->count = lower_bound(s, &to) - first;
+	g->floor = floor_of(s, vm);
+	g->full = is_full(s);
 }
 
-/*
- * An operator's --force. The newest generation known must not be won later by
- * somebody else; older ones were ended when the next was formed.
- */
-static int put_forced(struct lockstep_store *s, const struct lockstep_arbiter_key *key,
-		      const struct lockstep_arbiter_open *o, const void *value, size_t len)
+/* Make records durable, then visible. */
+static int apply_puts(struct lockstep_store *s, const struct lockstep_rules_change *c)
 {
-	struct lockstep_arbiter_key won_key = *key;
-	struct lockstep_arbiter_mark won = { .by = o->members[0], .reason = "forced" };
 	struct lockstep_journal_record recs[2];
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-	int n, err;
+	unsigned int i;
+	int err;
 
-	won_key.generation = newest_of(s, &key->vm);
-	won_key.kind = LOCKSTEP_RECORD_WON;
-	won.generation = won_key.generation;
-	if (!won_key.generation ||
-	    find(s, &key->vm, won_key.generation, LOCKSTEP_RECORD_WON) ||
-	    find(s, &key->vm, won_key.generation, LOCKSTEP_RECORD_CLOSED))
-		return put(s, key, value, len);
-
-	n = lockstep_arbiter_mark_encode(&won, buf, sizeof(buf));
-	if (n < 0)
-		return n;
 	err = reserve(s);
 	if (err)
 		return err;
-	put_record(&recs[0], &won_key, buf, (size_t)n);
-	put_record(&recs[1], key, value, len);
-	err = lockstep_journal_append(&s->journal, recs, 2);
+	for (i = 0; i < c->nputs; i++)
+		put_record(&recs[i], &c->puts[i].key, c->puts[i].value, c->puts[i].len);
+	err = lockstep_journal_append(&s->journal, recs, c->nputs);
 	if (err)
 		return err;
-	insert(s, &won_key, buf, (size_t)n);
-	insert(s, key, value, len);
+	for (i = 0; i < c->nputs; i++)
+		insert(s, &c->puts[i].key, c->puts[i].value, c->puts[i].len);
 	return 0;
+}
+
+static int apply_prune(struct lockstep_store *s, const struct lockstep_uuid *vm, uint64_t below)
+{
+	struct lockstep_journal_record rec;
+	int err;
+
+	err = reserve_floor(s);
+	if (err)
+		return err;
+	prune_record(&rec, vm, below);
+	err = lockstep_journal_append(&s->journal, &rec, 1);
+	if (!err)
+		set_floor(s, vm, below);
+	return err;
 }
 
 /* An operator overrode the rules: that has to be found again later. */
@@ -473,196 +404,58 @@ static void report_forced(const char *node, const struct lockstep_arbiter_key *k
 	lockstep_event_emit("arbiter.forced", o);
 }
 
-static bool names_node(const struct lockstep_arbiter_open *o, const char *node)
+static int request(struct lockstep_store *s, const struct lockstep_rules_request *rq,
+		   struct lockstep_verdict *v)
 {
-	unsigned int i;
+	struct lockstep_rules_change c;
+	struct lockstep_rules_guest g;
+	int err;
 
-	for (i = 0; i < o->nmembers; i++) {
-		if (!strcmp(o->members[i].node, node))
-			return true;
-	}
-	return false;
+	guest_of(s, &rq->key.vm, &g);
+	err = lockstep_rules_judge(&g, rq, v, &c);
+	if (!err && c.nputs)
+		err = apply_puts(s, &c);
+	if (!err && c.below)
+		err = apply_prune(s, &rq->key.vm, c.below);
+	if (!err && c.forced)
+		report_forced(rq->node, &rq->key);
+	return err;
 }
 
-static int create_open(struct lockstep_store *s, const char *node,
-		       const struct lockstep_arbiter_key *key, const void *value, size_t len,
+static int put_request(struct lockstep_store *s, enum lockstep_rules_op op, const char *node,
+		       const char *key, const void *value, size_t len,
 		       struct lockstep_verdict *v)
 {
-	const struct lockstep_store_record *old;
-	struct lockstep_arbiter_open o;
-	int err;
+	struct lockstep_rules_request rq = { .op = op, .node = node, .value = value, .len = len };
 
-	if (lockstep_arbiter_open_decode(value, len, &o) || o.generation != key->generation)
-		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed open record");
-	if (!names_node(&o, node))
-		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
-			      "a generation is formed by one of its members");
-	old = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_OPEN);
-	if (old && old->len == len && !memcmp(old->value, value, len))
-		return verdict(v, LOCKSTEP_ARBITER_OK, old, "formed before, by this request");
-	if (!lockstep_uuid_equal(&o.store, &s->uuid))
-		return refuse(v, LOCKSTEP_REFUSAL_OTHER_STORE,
-			      "names another store: this one is another arbiter's, or was restored");
-	if (old)
-		return verdict(v, LOCKSTEP_ARBITER_LOST, old, "generation was formed by another");
-	if (key->generation < floor_of(s, &key->vm))
-		return refuse(v, LOCKSTEP_REFUSAL_PRUNED, "generation is long over");
-	if (is_full(s))
-		return refuse(v, LOCKSTEP_REFUSAL_FULL, "store is full: prune old generations");
-	if (o.forced) {
-		if (key->generation <= newest_of(s, &key->vm))
-			return refuse(v, LOCKSTEP_REFUSAL_CHAIN,
-				      "a forced generation must be above every one known");
-		err = put_forced(s, key, &o, value, len);
-		if (!err)
-			report_forced(node, key);
-	} else {
-		check_chain(s, key, &o, v);
-		if (v->result != LOCKSTEP_ARBITER_OK)
-			return 0;
-		err = put(s, key, value, len);
-	}
-	return err ? err : verdict(v, LOCKSTEP_ARBITER_OK, NULL, "formed");
-}
-
-/*
- * The open record of a mark's generation, if it names who asks exactly.
- * 0 with v->result OK, or a refusal.
- */
-static int check_member(struct lockstep_store *s, const char *node,
-			const struct lockstep_arbiter_key *key,
-			const struct lockstep_arbiter_mark *m, struct lockstep_verdict *v)
-{
-	const struct lockstep_store_record *rec;
-	struct lockstep_arbiter_open o;
-	int i;
-
-	if (key->generation < floor_of(s, &key->vm))
-		return refuse(v, LOCKSTEP_REFUSAL_PRUNED, "generation is long over");
-	rec = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_OPEN);
-	if (!rec || lockstep_arbiter_open_decode(rec->value, rec->len, &o))
-		return refuse(v, LOCKSTEP_REFUSAL_NO_OPEN,
-			      "generation was never formed with this store");
-	if (!lockstep_uuid_equal(&o.store, &s->uuid))
-		return refuse(v, LOCKSTEP_REFUSAL_OTHER_STORE,
-			      "generation was formed before this store was restored");
-	i = lockstep_arbiter_open_member(&o, &m->by.instance);
-	if (i < 0 || strcmp(o.members[i].node, m->by.node) ||
-	    !lockstep_uuid_equal(&o.members[i].boot_id, &m->by.boot_id))
-		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
-			      "instance, node and boot are not those of a member");
-	if (strcmp(m->by.node, node))
-		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
-			      "a node can't speak for another one");
-	return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "");
-}
-
-static int create_closed(struct lockstep_store *s, const char *node,
-			 const struct lockstep_arbiter_key *key, const void *value, size_t len,
-			 struct lockstep_verdict *v)
-{
-	const struct lockstep_store_record *old, *won;
-	struct lockstep_arbiter_mark m, other;
-	int err;
-
-	if (lockstep_arbiter_mark_decode(value, len, &m) || m.generation != key->generation)
-		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed closed record");
-	check_member(s, node, key, &m, v);
-	if (v->result != LOCKSTEP_ARBITER_OK)
+	if (lockstep_arbiter_key_parse(key, &rq.key)) {
+		lockstep_rules_refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed key");
 		return 0;
-	old = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_CLOSED);
-	if (mark_of(old, &other)) {
-		if (lockstep_uuid_equal(&other.by.instance, &m.by.instance))
-			return verdict(v, LOCKSTEP_ARBITER_OK, old, "closed before");
-		return verdict(v, LOCKSTEP_ARBITER_LOST, old, "closed by the other member");
 	}
-	won = find(s, &key->vm, key->generation, LOCKSTEP_RECORD_WON);
-	if (mark_of(won, &other) && !lockstep_uuid_equal(&other.by.instance, &m.by.instance))
-		return verdict(v, LOCKSTEP_ARBITER_LOST, won, "generation was won by another");
-	if (key->generation != newest_of(s, &key->vm))
-		return refuse(v, LOCKSTEP_REFUSAL_CHAIN, "a newer generation was formed");
-	if (is_full(s))
-		return refuse(v, LOCKSTEP_REFUSAL_FULL, "store is full: prune old generations");
-	err = put(s, key, value, len);
-	return err ? err : verdict(v, LOCKSTEP_ARBITER_OK, NULL, "closed");
+	return request(s, &rq, v);
 }
 
 int lockstep_store_create(struct lockstep_store *s, const char *node, const char *key,
 			  const void *value, size_t len, struct lockstep_verdict *v)
 {
-	struct lockstep_arbiter_key k;
-
-	if (lockstep_arbiter_key_parse(key, &k))
-		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed key");
-	switch (k.kind) {
-	case LOCKSTEP_RECORD_OPEN:
-		return create_open(s, node, &k, value, len, v);
-	case LOCKSTEP_RECORD_CLOSED:
-		return create_closed(s, node, &k, value, len, v);
-	default:
-		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "a generation is won by CLAIM only");
-	}
+	return put_request(s, LOCKSTEP_RULES_CREATE, node, key, value, len, v);
 }
 
 int lockstep_store_claim(struct lockstep_store *s, const char *node, const char *key,
 			 const void *value, size_t len, struct lockstep_verdict *v)
 {
-	const struct lockstep_store_record *old;
-	struct lockstep_arbiter_mark m, other;
-	struct lockstep_arbiter_key k;
-	int err;
-
-	if (lockstep_arbiter_key_parse(key, &k) || k.kind != LOCKSTEP_RECORD_WON ||
-	    lockstep_arbiter_mark_decode(value, len, &m) || m.generation != k.generation)
-		return refuse(v, LOCKSTEP_REFUSAL_MALFORMED, "malformed claim");
-	old = find(s, &k.vm, k.generation, LOCKSTEP_RECORD_WON);
-	if (mark_of(old, &other)) {
-		if (lockstep_uuid_equal(&other.by.instance, &m.by.instance) &&
-		    !strcmp(other.by.node, node))
-			return verdict(v, LOCKSTEP_ARBITER_WON, old, "won before");
-		return verdict(v, LOCKSTEP_ARBITER_LOST, old, "won by another");
-	}
-	check_member(s, node, &k, &m, v);
-	if (v->result != LOCKSTEP_ARBITER_OK)
-		return 0;
-	if (find(s, &k.vm, k.generation, LOCKSTEP_RECORD_CLOSED))
-		return refuse(v, LOCKSTEP_REFUSAL_CLOSED,
-			      "the guest was powered off in this generation");
-	if (is_full(s))
-		return refuse(v, LOCKSTEP_REFUSAL_FULL, "store is full: prune old generations");
-	err = put(s, &k, value, len);
-	return err ? err : verdict(v, LOCKSTEP_ARBITER_WON, NULL, "won");
+	return put_request(s, LOCKSTEP_RULES_CLAIM, node, key, value, len, v);
 }
 
 int lockstep_store_prune(struct lockstep_store *s, const char *node,
 			 const struct lockstep_uuid *vm, uint64_t below,
 			 struct lockstep_verdict *v)
 {
-	uint64_t newest = newest_of(s, vm);
-	const struct lockstep_store_record *rec = find(s, vm, newest, LOCKSTEP_RECORD_OPEN);
-	struct lockstep_journal_record prune;
-	struct lockstep_arbiter_open o;
-	int err;
+	struct lockstep_rules_request rq = {
+		.op = LOCKSTEP_RULES_PRUNE, .node = node, .key = { .vm = *vm }, .below = below,
+	};
 
-	if (!rec || lockstep_arbiter_open_decode(rec->value, rec->len, &o))
-		return refuse(v, LOCKSTEP_REFUSAL_NO_OPEN, "guest is not known");
-	if (!names_node(&o, node))
-		return refuse(v, LOCKSTEP_REFUSAL_NOT_MEMBER,
-			      "only members of the newest generation may prune");
-	if (below > newest - 1)
-		return refuse(v, LOCKSTEP_REFUSAL_KEPT,
-			      "the newest generation and the one before it stay");
-	if (below <= floor_of(s, vm) || below <= 1)
-		return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "nothing to prune");
-	err = reserve_floor(s);
-	if (err)
-		return err;
-	prune_record(&prune, vm, below);
-	err = lockstep_journal_append(&s->journal, &prune, 1);
-	if (err)
-		return err;
-	set_floor(s, vm, below);
-	return verdict(v, LOCKSTEP_ARBITER_OK, NULL, "pruned");
+	return request(s, &rq, v);
 }
 
 /* --- reading ------------------------------------------------------------- */

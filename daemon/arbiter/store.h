@@ -13,38 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "arbiter/backend.h"
+#include "arbiter/rules.h"
 
 #define LOCKSTEP_STORE_RECORDS_MAX	1000000
 
 struct lockstep_store;
-
-/**
- * struct lockstep_store_record - a record held
- * @key: key
- * @len: length of the value
- * @value: value
- */
-struct lockstep_store_record {
-	struct lockstep_arbiter_key key;
-	uint16_t len;
-	uint8_t value[LOCKSTEP_ARBITER_VALUE_MAX];
-};
-
-/**
- * struct lockstep_verdict - what became of a request
- * @result: outcome
- * @refusal: why it was refused
- * @existing: the record that is stored, NULL if none applies; valid until the
- *	next change
- * @detail: in words; a constant
- */
-struct lockstep_verdict {
-	enum lockstep_arbiter_result result;
-	enum lockstep_arbiter_refusal refusal;
-	const struct lockstep_store_record *existing;
-	const char *detail;
-};
 
 /**
  * lockstep_store_open() - open a store, minting one in an empty folder

@@ -30,6 +30,11 @@ static const struct setting {
 	{ "node", "syslog", VALUE_BOOL, AT(syslog), 0, 0 },
 	{ "node", "verbose", VALUE_BOOL, AT(verbose), 0, 0 },
 	{ "arbiter", "address", VALUE_TEXT, AT(arbiter_address), 1, ROOM(arbiter_address) },
+	{ "arbiter", "folder", VALUE_TEXT, AT(arbiter_folder), 1, ROOM(arbiter_folder) },
+	{ "arbiter", "etcd", VALUE_TEXT, AT(arbiter_etcd), 1, ROOM(arbiter_etcd) },
+	{ "arbiter", "ca", VALUE_TEXT, AT(arbiter_ca), 1, ROOM(arbiter_ca) },
+	{ "arbiter", "certificate", VALUE_TEXT, AT(arbiter_cert), 1, ROOM(arbiter_cert) },
+	{ "arbiter", "key", VALUE_TEXT, AT(arbiter_key), 1, ROOM(arbiter_key) },
 	{ "arbiter", "timeout", VALUE_MSEC, AT(arbiter_ms), LOCKSTEP_ARBITER_TIMEOUT_MS_MIN,
 	  LOCKSTEP_ARBITER_TIMEOUT_MS_MAX },
 	{ "arbiter", "same-host", VALUE_BOOL, AT(arbiter_same_host), 0, 0 },
@@ -199,8 +204,18 @@ static int item_take(const struct lockstep_config_item *item, void *arg, char *e
 
 static int check(const char *path, const struct lockstepd_config *cfg, char *err, size_t errlen)
 {
-	if (cfg->arbiter_node[0] && !cfg->arbiter_address[0])
-		snprintf(err, errlen, "%s: [arbiter %s] needs an address", path, cfg->arbiter_node);
+	int kinds = !!cfg->arbiter_address[0] + !!cfg->arbiter_folder[0] + !!cfg->arbiter_etcd[0];
+
+	if (cfg->arbiter_node[0] && kinds != 1)
+		snprintf(err, errlen,
+			 "%s: [arbiter %s] needs an address, a folder or etcd, one of them", path,
+			 cfg->arbiter_node);
+	else if (!cfg->arbiter_cert[0] != !cfg->arbiter_key[0])
+		snprintf(err, errlen, "%s: [arbiter %s] certificate and key go together", path,
+			 cfg->arbiter_node);
+	else if (cfg->arbiter_folder[0] && cfg->arbiter_folder[0] != '/')
+		snprintf(err, errlen, "%s: [arbiter %s] folder: an absolute path", path,
+			 cfg->arbiter_node);
 	else if (cfg->heartbeat_ms * 4 > cfg->silence_ms)
 		snprintf(err, errlen,
 			 "%s: [detect] silence must be at least four heartbeats (%llu ms)", path,

@@ -63,6 +63,11 @@ struct lockstepd_config {
 
 	char arbiter_node[LOCKSTEP_NODE_NAME_MAX + 1];
 	char arbiter_address[LOCKSTEP_ADDR_STRLEN];
+	char arbiter_folder[LOCKSTEPD_PATH_MAX];
+	char arbiter_etcd[1024];
+	char arbiter_ca[LOCKSTEPD_PATH_MAX];
+	char arbiter_cert[LOCKSTEPD_PATH_MAX];
+	char arbiter_key[LOCKSTEPD_PATH_MAX];
 	uint64_t arbiter_ms;
 	bool arbiter_same_host;
 

@@ -11,6 +11,8 @@
 
 #include <event2/event.h>
 
+#include "arbiter/etcd.h"
+#include "arbiter/shared.h"
 #include "common/log.h"
 #include "lockstepd/daemon.h"
 #include "lockstepd/launch.h"
@@ -145,6 +147,54 @@ static void core_config(const struct lockstepd *d, struct lockstep_core_config *
 	c->arbiter_same_host = d->cfg.arbiter_same_host;
 }
 
+static int arbiter_start(struct lockstepd *d, char *err, size_t errlen)
+{
+	struct lockstep_arbiter_file_config file = {
+		.loop = d->base,
+		.name = d->cfg.arbiter_node,
+		.node = d->node,
+		.boot_id = *lockstep_transport_boot_id(d->transport),
+		.dir = d->cfg.arbiter_folder,
+	};
+	struct lockstep_arbiter_etcd_config etcd = {
+		.loop = d->base,
+		.name = d->cfg.arbiter_node,
+		.node = d->node,
+		.boot_id = file.boot_id,
+		.http = {
+			.servers = d->cfg.arbiter_etcd,
+			.ca = d->cfg.arbiter_ca,
+			.cert = d->cfg.arbiter_cert,
+			.key = d->cfg.arbiter_key,
+		},
+	};
+	const char *where = d->cfg.arbiter_address;
+	char why[512] = "";
+	int ret;
+
+	if (!d->cfg.arbiter_node[0]) {
+		if (d->cfg.mr.enabled)
+			lockstep_notice("no arbiter is configured: this node is for MapReduce only");
+		else
+			lockstep_warn("no arbiter is configured: no guest can be protected");
+		return 0;
+	}
+	if (d->cfg.arbiter_folder[0]) {
+		where = d->cfg.arbiter_folder;
+		ret = lockstep_arbiter_file_create(&file, &d->arbiter);
+	} else if (d->cfg.arbiter_etcd[0]) {
+		where = d->cfg.arbiter_etcd;
+		ret = lockstep_arbiter_etcd_create(&etcd, &d->arbiter, why, sizeof(why));
+	} else {
+		ret = lockstep_arbiter_tcp_create(d->transport, d->cfg.arbiter_node,
+						  d->cfg.arbiter_address, &d->arbiter);
+	}
+	if (ret)
+		snprintf(err, errlen, "arbiter %s at %.256s: %s", d->cfg.arbiter_node, where,
+			 why[0] ? why : strerror(-ret));
+	return ret;
+}
+
 static int transport_start(struct lockstepd *d, char *err, size_t errlen)
 {
 	struct lockstep_transport_config tc = {
@@ -163,21 +213,7 @@ static int transport_start(struct lockstepd *d, char *err, size_t errlen)
 	}
 	ret = lockstep_transport_create(d->base, &tc, &lockstepd_transport_ops, d, err, errlen,
 					&d->transport);
-	if (ret)
-		return ret;
-	if (!d->cfg.arbiter_node[0]) {
-		if (d->cfg.mr.enabled)
-			lockstep_notice("no arbiter is configured: this node is for MapReduce only");
-		else
-			lockstep_warn("no arbiter is configured: no guest can be protected");
-		return 0;
-	}
-	ret = lockstep_arbiter_tcp_create(d->transport, d->cfg.arbiter_node,
-					  d->cfg.arbiter_address, &d->arbiter);
-	if (ret)
-		snprintf(err, errlen, "arbiter %s at %s: %s", d->cfg.arbiter_node,
-			 d->cfg.arbiter_address, strerror(-ret));
-	return ret;
+	return ret ? ret : arbiter_start(d, err, errlen);
 }
 
 static int listen_all(struct lockstepd *d, char *err, size_t errlen)

@@ -5,7 +5,8 @@
  *
  * LOCKSTEP_SEED repeats what is random, LOCKSTEP_FUZZ sets rounds.
  *
- * Sources: daemon/arbiter/store.c daemon/arbiter/journal.c daemon/arbiter/record.c
+ * Sources: daemon/arbiter/store.c daemon/arbiter/rules.c daemon/arbiter/journal.c
+ * Sources: daemon/arbiter/record.c
  * Sources: daemon/transport/wire.c daemon/common selftests/unit/fuzz.c
  */
 #include <errno.h>

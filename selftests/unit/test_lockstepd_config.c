@@ -101,6 +101,31 @@ static void test_everything(void **state)
 	assert_string_equal(cfg.run, "/r");
 }
 
+static void test_arbiter_folder(void **state)
+{
+	struct lockstepd_config cfg;
+	char err[512] = "";
+
+	(void)state;
+	assert_int_equal(read_text("[arbiter z]\nfolder = /mnt/f\n", &cfg, err, sizeof(err)), 0);
+	assert_string_equal(cfg.arbiter_folder, "/mnt/f");
+	assert_string_equal(cfg.arbiter_address, "");
+}
+
+static void test_arbiter_etcd(void **state)
+{
+	struct lockstepd_config cfg;
+	char err[512] = "";
+
+	(void)state;
+	assert_int_equal(read_text("[arbiter z]\netcd = https://x:2379 https://y:2379\nca = /ca\n"
+				   "certificate = /c\nkey = /k\n", &cfg, err, sizeof(err)), 0);
+	assert_string_equal(cfg.arbiter_etcd, "https://x:2379 https://y:2379");
+	assert_string_equal(cfg.arbiter_ca, "/ca");
+	assert_string_equal(cfg.arbiter_cert, "/c");
+	assert_string_equal(cfg.arbiter_key, "/k");
+}
+
 static void test_mapreduce(void **state)
 {
 	struct lockstepd_config cfg;
@@ -146,6 +171,10 @@ static void test_refusals(void **state)
 		{ "[peer b]\naddress =\n", "address: from 1 to" },
 		{ "[arbiter]\naddress = c:1\n", "names its node" },
 		{ "[arbiter c]\ntimeout = 1s\n", "needs an address" },
+		{ "[arbiter c]\naddress = c:1\nfolder = /f\n", "one of them" },
+		{ "[arbiter c]\nfolder = f\n", "absolute path" },
+		{ "[arbiter c]\nfolder = /f\netcd = http://c:1\n", "one of them" },
+		{ "[arbiter c]\netcd = https://c:1\ncertificate = /c\n", "go together" },
 		{ "[arbiter c]\naddress = c:1\n[arbiter d]\naddress = d:1\n", "one arbiter only" },
 		{ "[arbiter c]\ntimeout = 1\n", "timeout: from 50 to 60000 ms" },
 		{ "[detect]\nsilence = soon\n", "'soon' is no time" },
@@ -317,6 +346,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_arbiter_folder),
+		cmocka_unit_test(test_arbiter_etcd),
 		cmocka_unit_test(test_mapreduce),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_limits),
