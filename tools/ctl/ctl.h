@@ -34,7 +34,7 @@ enum ctl_exit {
  * @full: verify: read all of memory
  * @check: status: exit status tells whether all is well
  * @record: status: write what was learnt to this file
- * @load: status: show such a file; doctor: take lockstepd's answer from it
+ * @load: status, metrics: show such a file; doctor: take lockstepd's answer from it
  * @root: doctor: in front of every path
  * @config: doctor: lockstepd.conf, or NULL
  * @timeout: seconds that verify and stop --wait wait
@@ -65,6 +65,7 @@ int ctl_start(const struct ctl_options *opt);
 int ctl_stop(const struct ctl_options *opt);
 int ctl_switch(const struct ctl_options *opt);
 int ctl_verify(const struct ctl_options *opt);
+int ctl_metrics(const struct ctl_options *opt);
 int ctl_events(const struct ctl_options *opt);
 int ctl_peers(const struct ctl_options *opt);
 int ctl_keys(const struct ctl_options *opt);

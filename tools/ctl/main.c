@@ -43,6 +43,7 @@ static const struct command {
 	  "compare the whole state of primary and twin, here on the primary's host" },
 	{ "switch", ctl_switch, 1, 1, "", "GUEST", "change roles (not available yet)" },
 	{ "events", ctl_events, 0, 0, "j", "", "what happens, as it happens" },
+	{ "metrics", ctl_metrics, 0, 0, "l", "", "status in Prometheus' text format" },
 	{ "peers", ctl_peers, 0, 0, "j", "", "connections to other hosts" },
 	{ "doctor", ctl_doctor, 0, 0, "jlOc", "",
 	  "what on this host would keep guests from being protected, and the remedy" },
@@ -84,7 +85,7 @@ static void usage(FILE *f)
 	fputs("\n"
 	      "  --json         print JSON (status, events, peers, verify, doctor, keys show)\n"
 	      "  --check        status: exit status tells whether every guest is protected\n"
-	      "  --record FILE  status: write what was learnt; --load FILE shows it again\n"
+	      "  --record FILE  status: write what was learnt; --load FILE shows it again (also metrics)\n"
 	      "  --config FILE  doctor: of lockstepd (default " LOCKSTEPD_CONFIG ")\n"
 	      "  --root DIR     doctor: look at a copy of a host's files, below this folder\n"
 	      "  --twin         start: only this half, as a twin;  --alone: only this half\n"
