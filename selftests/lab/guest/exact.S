@@ -4,7 +4,7 @@
  * class of instructions, and never exits on the way
  *
  * So every timer tick has to be forced upon it. Each class runs until as many of them
- * have come as the command line says, a number. The handler folds where it was raised, and with which registers, into a
+ * have come as the command line says at its end. The handler folds where it was raised, and with which registers, into a
  * sum, which is printed behind the class: a tick that lands elsewhere shows. Then the
  * guest powers off (HLT with interrupts off).
  */
@@ -246,19 +246,21 @@ leave_user:
 	sti
 	jmp	left_user
 
-/* The command line: a number. */
+/* What the command line ends with: a number. */
 number:
 	movl	CMD_LINE_PTR(%esi), %esi
-	xorl	%ebx, %ebx
-1:	lodsb
+1:	xorl	%ebx, %ebx
+2:	lodsb
+	testb	%al, %al
+	jz	3f
 	subb	$'0', %al
 	cmpb	$9, %al
-	ja	2f
+	ja	1b
 	movzbl	%al, %eax
 	imull	$10, %ebx, %ebx
 	addl	%eax, %ebx
-	jmp	1b
-2:	movl	%ebx, AT(wanted)
+	jmp	2b
+3:	movl	%ebx, AT(wanted)
 	ret
 
 /* Segments for programs too, where interrupts of them go, and SYSCALL. */

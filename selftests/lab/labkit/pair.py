@@ -148,8 +148,6 @@ timeout = 3s
     def again(self):
         """A new guest on the same hosts; one that was killed is booted, daemons that are gone are started."""
         self.uuid = str(uuid.uuid4())
-        # the lab's counter is exact; and as its processors are slow, an input may wait longer
-        self.module = "margin=10 hold_us=2000" if counter else "counter=none"
         for host, other in ((self.a, "b"), (self.b, "a")):
             if not host.running:
                 self.start_host(host)
