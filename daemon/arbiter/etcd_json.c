@@ -315,15 +315,9 @@ static int take_kv(struct lockstep_etcd_view *view, struct floors *floors, struc
 
 static int compare_records(const void *x, const void *y)
 {
-	const struct lockstep_arbiter_key *a = &((const struct lockstep_store_record *)x)->key;
-	const struct lockstep_arbiter_key *b = &((const struct lockstep_store_record *)y)->key;
-	int c = memcmp(a->vm.b, b->vm.b, sizeof(a->vm.b));
+	const struct lockstep_store_record *a = x, *b = y;
 
-	if (c)
-		return c;
-	if (a->generation != b->generation)
-		return a->generation < b->generation ? -1 : 1;
-	return (int)a->kind - (int)b->kind;
+	return lockstep_arbiter_key_compare(&a->key, &b->key);
 }
 
 /* In order, and without what was pruned. */

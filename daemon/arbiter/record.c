@@ -19,6 +19,18 @@ static const char * const kind_names[] = {
 	[LOCKSTEP_RECORD_CLOSED]	= "closed",
 };
 
+int lockstep_arbiter_key_compare(const struct lockstep_arbiter_key *a,
+				 const struct lockstep_arbiter_key *b)
+{
+	int c = memcmp(a->vm.b, b->vm.b, sizeof(a->vm.b));
+
+	if (c)
+		return c;
+	if (a->generation != b->generation)
+		return a->generation < b->generation ? -1 : 1;
+	return (int)a->kind - (int)b->kind;
+}
+
 char *lockstep_arbiter_key_format(const struct lockstep_arbiter_key *key, char *buf)
 {
 	char vm[LOCKSTEP_UUID_STRLEN + 1];

@@ -92,6 +92,10 @@ struct lockstep_arbiter_mark {
  */
 char *lockstep_arbiter_key_format(const struct lockstep_arbiter_key *key, char *buf);
 
+/** lockstep_arbiter_key_compare() - their order, by guest, generation, kind; as memcmp() */
+int lockstep_arbiter_key_compare(const struct lockstep_arbiter_key *a,
+				 const struct lockstep_arbiter_key *b);
+
 /**
  * lockstep_arbiter_key_parse() - take a key apart
  * @s: text

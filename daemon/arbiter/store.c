@@ -47,17 +47,6 @@ struct lockstep_store {
 
 /* --- tables -------------------------------------------------------------- */
 
-static int compare_keys(const struct lockstep_arbiter_key *a, const struct lockstep_arbiter_key *b)
-{
-	int c = memcmp(a->vm.b, b->vm.b, sizeof(a->vm.b));
-
-	if (c)
-		return c;
-	if (a->generation != b->generation)
-		return a->generation < b->generation ? -1 : 1;
-	return (int)a->kind - (int)b->kind;
-}
-
 /* Index of the first record that is not below a key. */
 static size_t lower_bound(const struct lockstep_store *s, const struct lockstep_arbiter_key *key)
 {
@@ -65,7 +54,7 @@ static size_t lower_bound(const struct lockstep_store *s, const struct lockstep_
 
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
-		if (compare_keys(&s->records[mid].key, key) < 0)
+		if (lockstep_arbiter_key_compare(&s->records[mid].key, key) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -80,7 +69,7 @@ static const struct lockstep_store_record *find(const struct lockstep_store *s,
 	struct lockstep_arbiter_key key = { .vm = *vm, .generation = generation, .kind = kind };
 	size_t i = lower_bound(s, &key);
 
-	if (i == s->count || compare_keys(&s->records[i].key, &key))
+	if (i == s->count || lockstep_arbiter_key_compare(&s->records[i].key, &key))
 		return NULL;
 	return &s->records[i];
 }
@@ -473,7 +462,7 @@ const struct lockstep_store_record *lockstep_store_next(struct lockstep_store *s
 
 	if (after) {
 		i = lower_bound(s, after);
-		if (i < s->count && !compare_keys(&s->records[i].key, after))
+		if (i < s->count && !lockstep_arbiter_key_compare(&s->records[i].key, after))
 			i++;
 	}
 	return i < s->count ? &s->records[i] : NULL;
