@@ -16,8 +16,8 @@ CLASSES = "LRSFBICEPUTDW"
 
 # counter, skid of the emulated CPU, the module's margin, ns of an instruction as a power of two (a slow guest
 # is forced more often next to a stop of its own), ticks in a class
-KINDS = (("branches", 0, 50, 0, 300), ("instructions", 0, 100, 3, 300), ("branches", 200, 130, 3, 300),
-         ("instructions", 200, 210, 0, 300), ("branches", 5000, 6000, 0, 20))
+KINDS = (("branches", 0, 50, 0, 200), ("instructions", 0, 100, 3, 200), ("branches", 200, 130, 3, 200),
+         ("instructions", 200, 210, 0, 200), ("branches", 5000, 6000, 0, 20))
 
 
 # The counters go with the guest: what was seen last.
