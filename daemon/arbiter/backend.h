@@ -152,10 +152,8 @@ struct lockstep_arbiter {
  * -ERANGE).
  *
  * @name: as in configuration: "tcp", "etcd", "file"
- * @create_open: CREATE vm's open record
- * @create_closed: CREATE vm's closed record
- * @claim: CLAIM a generation for mark->by
- * @get: GET one record
+ * @put: CLAIM where the key is that of a won record, else CREATE; the value is copied
+ * @get: GET one record, by a key that can be
  * @list: LIST all records of a guest, oldest generation first; NULL for all guests
  * @prune: PRUNE generations of a guest below @below
  * @probe: is the store there, and which is it?
@@ -163,15 +161,9 @@ struct lockstep_arbiter {
  */
 struct lockstep_arbiter_ops {
 	const char *name;
-	int (*create_open)(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-			   const struct lockstep_arbiter_open *open, unsigned int ms,
-			   lockstep_arbiter_done *done, void *arg);
-	int (*create_closed)(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-			     const struct lockstep_arbiter_mark *mark, unsigned int ms,
-			     lockstep_arbiter_done *done, void *arg);
-	int (*claim)(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-		     const struct lockstep_arbiter_mark *mark, unsigned int ms,
-		     lockstep_arbiter_done *done, void *arg);
+	int (*put)(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
+		   const void *value, size_t len, unsigned int ms, lockstep_arbiter_done *done,
+		   void *arg);
 	int (*get)(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
 		   unsigned int ms, lockstep_arbiter_done *done, void *arg);
 	int (*list)(struct lockstep_arbiter *a, const struct lockstep_uuid *vm, unsigned int ms,
@@ -182,6 +174,22 @@ struct lockstep_arbiter_ops {
 		     lockstep_arbiter_probe_done *done, void *arg);
 	void (*destroy)(struct lockstep_arbiter *a);
 };
+
+/*
+ * These four make a record's key and value, and return as the operations do: CREATE a
+ * guest's open record, its closed record, CLAIM a generation for mark->by, GET one record.
+ */
+int lockstep_arbiter_create_open(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
+				 const struct lockstep_arbiter_open *open, unsigned int ms,
+				 lockstep_arbiter_done *done, void *arg);
+int lockstep_arbiter_create_closed(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
+				   const struct lockstep_arbiter_mark *mark, unsigned int ms,
+				   lockstep_arbiter_done *done, void *arg);
+int lockstep_arbiter_claim(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
+			   const struct lockstep_arbiter_mark *mark, unsigned int ms,
+			   lockstep_arbiter_done *done, void *arg);
+int lockstep_arbiter_get(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
+			 unsigned int ms, lockstep_arbiter_done *done, void *arg);
 
 /**
  * lockstep_arbiter_tcp_create() - use a lockstep-arbiter

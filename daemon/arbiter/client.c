@@ -88,68 +88,28 @@ out_free:
 	return err;
 }
 
-/* CREATE or CLAIM, with a value that was encoded into @buf. */
-static int change(struct lockstep_arbiter *a, enum lockstep_rules_op op,
-		  const struct lockstep_arbiter_key *key, const void *buf, int len,
-		  unsigned int ms, lockstep_arbiter_done *done, void *arg)
+int lockstep_client_put(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
+			const void *value, size_t len, unsigned int ms,
+			lockstep_arbiter_done *done, void *arg)
 {
-	struct lockstep_query *q;
+	struct lockstep_query *q = query_new(a, LOCKSTEP_QUERY_CHANGE, arg);
 
-	if (len < 0)
-		return len;
-	q = query_new(a, LOCKSTEP_QUERY_CHANGE, arg);
 	if (!q)
 		return -ENOMEM;
 	q->done = done;
-	q->rq.op = op;
+	q->rq.op = key->kind == LOCKSTEP_RECORD_WON ? LOCKSTEP_RULES_CLAIM : LOCKSTEP_RULES_CREATE;
 	q->rq.key = *key;
-	memcpy(q->value, buf, (size_t)len);
+	memcpy(q->value, value, len);
 	q->rq.value = q->value;
-	q->rq.len = (size_t)len;
+	q->rq.len = len;
 	return query_start(q, ms);
-}
-
-int lockstep_client_create_open(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-				const struct lockstep_arbiter_open *open, unsigned int ms,
-				lockstep_arbiter_done *done, void *arg)
-{
-	struct lockstep_arbiter_key key = { *vm, open->generation, LOCKSTEP_RECORD_OPEN };
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-
-	return change(a, LOCKSTEP_RULES_CREATE, &key, buf,
-		      lockstep_arbiter_open_encode(open, buf, sizeof(buf)), ms, done, arg);
-}
-
-int lockstep_client_create_closed(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-				  const struct lockstep_arbiter_mark *mark, unsigned int ms,
-				  lockstep_arbiter_done *done, void *arg)
-{
-	struct lockstep_arbiter_key key = { *vm, mark->generation, LOCKSTEP_RECORD_CLOSED };
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-
-	return change(a, LOCKSTEP_RULES_CREATE, &key, buf,
-		      lockstep_arbiter_mark_encode(mark, buf, sizeof(buf)), ms, done, arg);
-}
-
-int lockstep_client_claim(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-			  const struct lockstep_arbiter_mark *mark, unsigned int ms,
-			  lockstep_arbiter_done *done, void *arg)
-{
-	struct lockstep_arbiter_key key = { *vm, mark->generation, LOCKSTEP_RECORD_WON };
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-
-	return change(a, LOCKSTEP_RULES_CLAIM, &key, buf,
-		      lockstep_arbiter_mark_encode(mark, buf, sizeof(buf)), ms, done, arg);
 }
 
 int lockstep_client_get(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
 			unsigned int ms, lockstep_arbiter_done *done, void *arg)
 {
-	struct lockstep_query *q;
+	struct lockstep_query *q = query_new(a, LOCKSTEP_QUERY_GET, arg);
 
-	if (!key->generation || !key->kind || key->kind > LOCKSTEP_RECORD_KIND_MAX)
-		return -EINVAL;
-	q = query_new(a, LOCKSTEP_QUERY_GET, arg);
 	if (!q)
 		return -ENOMEM;
 	q->done = done;

@@ -113,15 +113,9 @@ void lockstep_query_finish(struct lockstep_query *q, const struct lockstep_arbit
 			   const struct lockstep_arbiter_entry *entries, size_t count,
 			   const struct lockstep_arbiter_info *info);
 
-int lockstep_client_create_open(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-				const struct lockstep_arbiter_open *open, unsigned int ms,
-				lockstep_arbiter_done *done, void *arg);
-int lockstep_client_create_closed(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-				  const struct lockstep_arbiter_mark *mark, unsigned int ms,
-				  lockstep_arbiter_done *done, void *arg);
-int lockstep_client_claim(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-			  const struct lockstep_arbiter_mark *mark, unsigned int ms,
-			  lockstep_arbiter_done *done, void *arg);
+int lockstep_client_put(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
+			const void *value, size_t len, unsigned int ms,
+			lockstep_arbiter_done *done, void *arg);
 int lockstep_client_get(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
 			unsigned int ms, lockstep_arbiter_done *done, void *arg);
 int lockstep_client_list(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
@@ -137,9 +131,7 @@ void lockstep_client_destroy(struct lockstep_arbiter *a);
 #define LOCKSTEP_CLIENT_KIND(kind)				\
 	{							\
 		.name		= (kind),			\
-		.create_open	= lockstep_client_create_open,	\
-		.create_closed	= lockstep_client_create_closed,\
-		.claim		= lockstep_client_claim,	\
+		.put		= lockstep_client_put,		\
 		.get		= lockstep_client_get,		\
 		.list		= lockstep_client_list,		\
 		.prune		= lockstep_client_prune,	\

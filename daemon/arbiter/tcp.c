@@ -419,59 +419,25 @@ out_free:
 	return err;
 }
 
-/* CREATE or CLAIM: a key and an encoded value. */
-static int put_request(struct lockstep_arbiter *a, uint32_t op,
-		       const struct lockstep_arbiter_key *key, const void *value, int len,
-		       unsigned int ms, lockstep_arbiter_done *done, void *arg)
+static int tcp_put(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
+		   const void *value, size_t len, unsigned int ms, lockstep_arbiter_done *done,
+		   void *arg)
 {
+	uint32_t op = key->kind == LOCKSTEP_RECORD_WON ? LOCKSTEP_ARBITER_CLAIM :
+							 LOCKSTEP_ARBITER_CREATE;
 	char text[LOCKSTEP_ARBITER_KEY_MAX];
 	struct lockstep_writer w;
 	struct request *rq;
 
-	if (len < 0)
-		return len;
 	rq = request_new((struct tcp *)a, op, arg);
 	if (!rq)
 		return -ENOMEM;
 	rq->done = done;
 	lockstep_writer_init(&w, rq->data, sizeof(rq->data));
 	lockstep_write_str(&w, lockstep_arbiter_key_format(key, text));
-	lockstep_arbiter_write_blob(&w, value, (size_t)len);
+	lockstep_arbiter_write_blob(&w, value, len);
 	rq->len = w.len;
 	return request_start(rq, ms);
-}
-
-static int tcp_create_open(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-			   const struct lockstep_arbiter_open *open, unsigned int ms,
-			   lockstep_arbiter_done *done, void *arg)
-{
-	struct lockstep_arbiter_key key = { *vm, open->generation, LOCKSTEP_RECORD_OPEN };
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-
-	return put_request(a, LOCKSTEP_ARBITER_CREATE, &key, buf,
-			   lockstep_arbiter_open_encode(open, buf, sizeof(buf)), ms, done, arg);
-}
-
-static int tcp_create_closed(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-			     const struct lockstep_arbiter_mark *mark, unsigned int ms,
-			     lockstep_arbiter_done *done, void *arg)
-{
-	struct lockstep_arbiter_key key = { *vm, mark->generation, LOCKSTEP_RECORD_CLOSED };
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-
-	return put_request(a, LOCKSTEP_ARBITER_CREATE, &key, buf,
-			   lockstep_arbiter_mark_encode(mark, buf, sizeof(buf)), ms, done, arg);
-}
-
-static int tcp_claim(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-		     const struct lockstep_arbiter_mark *mark, unsigned int ms,
-		     lockstep_arbiter_done *done, void *arg)
-{
-	struct lockstep_arbiter_key key = { *vm, mark->generation, LOCKSTEP_RECORD_WON };
-	uint8_t buf[LOCKSTEP_ARBITER_VALUE_MAX];
-
-	return put_request(a, LOCKSTEP_ARBITER_CLAIM, &key, buf,
-			   lockstep_arbiter_mark_encode(mark, buf, sizeof(buf)), ms, done, arg);
 }
 
 static int tcp_get(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
@@ -481,8 +447,6 @@ static int tcp_get(struct lockstep_arbiter *a, const struct lockstep_arbiter_key
 	struct lockstep_writer w;
 	struct request *rq;
 
-	if (!key->generation || !key->kind || key->kind > LOCKSTEP_RECORD_KIND_MAX)
-		return -EINVAL;
 	rq = request_new((struct tcp *)a, LOCKSTEP_ARBITER_GET, arg);
 	if (!rq)
 		return -ENOMEM;
@@ -555,9 +519,7 @@ static void tcp_destroy(struct lockstep_arbiter *a)
 
 static const struct lockstep_arbiter_ops tcp_ops = {
 	.name		= "tcp",
-	.create_open	= tcp_create_open,
-	.create_closed	= tcp_create_closed,
-	.claim		= tcp_claim,
+	.put		= tcp_put,
 	.get		= tcp_get,
 	.list		= tcp_list,
 	.prune		= tcp_prune,

@@ -164,7 +164,7 @@ static int get_start(struct lockstep_guest *g, uint64_t generation,
 	};
 	struct lockstep_arbiter *a = g->core->arbiter;
 
-	return a->ops->get(a, &key, g->core->cfg.arbiter_ms, answered, op);
+	return lockstep_arbiter_get(a, &key, g->core->cfg.arbiter_ms, answered, op);
 }
 
 static int claim_start(struct lockstep_guest *g, uint64_t generation, const char *reason,
@@ -173,7 +173,7 @@ static int claim_start(struct lockstep_guest *g, uint64_t generation, const char
 	struct lockstep_arbiter_mark mark = mark_of(g, generation, reason);
 	struct lockstep_arbiter *a = g->core->arbiter;
 
-	return a->ops->claim(a, &g->info.uuid, &mark, g->core->cfg.arbiter_ms, answered, op);
+	return lockstep_arbiter_claim(a, &g->info.uuid, &mark, g->core->cfg.arbiter_ms, answered, op);
 }
 
 static int open_start(struct lockstep_guest *g, struct lockstep_contest_op *op)
@@ -181,7 +181,7 @@ static int open_start(struct lockstep_guest *g, struct lockstep_contest_op *op)
 	struct lockstep_arbiter_open open = open_of(g);
 	struct lockstep_arbiter *a = g->core->arbiter;
 
-	return a->ops->create_open(a, &g->info.uuid, &open, g->core->cfg.arbiter_ms, answered, op);
+	return lockstep_arbiter_create_open(a, &g->info.uuid, &open, g->core->cfg.arbiter_ms, answered, op);
 }
 
 static int close_start(struct lockstep_guest *g, struct lockstep_contest_op *op)
@@ -189,7 +189,7 @@ static int close_start(struct lockstep_guest *g, struct lockstep_contest_op *op)
 	struct lockstep_arbiter_mark mark = mark_of(g, g->contest.generation, "power-off");
 	struct lockstep_arbiter *a = g->core->arbiter;
 
-	return a->ops->create_closed(a, &g->info.uuid, &mark, g->core->cfg.arbiter_ms, answered,
+	return lockstep_arbiter_create_closed(a, &g->info.uuid, &mark, g->core->cfg.arbiter_ms, answered,
 				     op);
 }
 

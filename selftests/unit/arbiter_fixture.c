@@ -145,7 +145,7 @@ void afx_claim_start(struct lockstep_arbiter *arb, const struct lockstep_uuid *v
 	};
 
 	memset(an, 0, sizeof(*an));
-	assert_int_equal(arb->ops->claim(arb, vm, &m, ms, on_done, an), 0);
+	assert_int_equal(lockstep_arbiter_claim(arb, vm, &m, ms, on_done, an), 0);
 	assert_false(an->done);			/* never before it returned */
 }
 
@@ -159,12 +159,20 @@ struct afx_answer afx_claim(struct lockstep_arbiter *arb, const struct lockstep_
 	return an;
 }
 
+void afx_open_start(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+		    const struct lockstep_arbiter_open *o, unsigned int ms, struct afx_answer *an)
+{
+	memset(an, 0, sizeof(*an));
+	assert_int_equal(lockstep_arbiter_create_open(arb, vm, o, ms, on_done, an), 0);
+	assert_false(an->done);			/* never before it returned */
+}
+
 struct afx_answer afx_open(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
 			   const struct lockstep_arbiter_open *o, unsigned int ms)
 {
-	struct afx_answer an = { 0 };
+	struct afx_answer an;
 
-	assert_int_equal(arb->ops->create_open(arb, vm, o, ms, on_done, &an), 0);
+	afx_open_start(arb, vm, o, ms, &an);
 	afx_wait(&an.done);
 	return an;
 }
@@ -178,7 +186,7 @@ static void close_start(struct lockstep_arbiter *arb, const struct lockstep_uuid
 	};
 
 	memset(an, 0, sizeof(*an));
-	assert_int_equal(arb->ops->create_closed(arb, vm, &m, ms, on_done, an), 0);
+	assert_int_equal(lockstep_arbiter_create_closed(arb, vm, &m, ms, on_done, an), 0);
 }
 
 struct afx_answer afx_close(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
@@ -197,7 +205,7 @@ struct afx_answer afx_get(struct lockstep_arbiter *arb, const struct lockstep_uu
 	struct lockstep_arbiter_key key = { *vm, g, kind };
 	struct afx_answer an = { 0 };
 
-	assert_int_equal(arb->ops->get(arb, &key, ms, on_done, &an), 0);
+	assert_int_equal(lockstep_arbiter_get(arb, &key, ms, on_done, &an), 0);
 	afx_wait(&an.done);
 	return an;
 }
@@ -348,7 +356,7 @@ void afx_check_rules(struct lockstep_arbiter *a, struct lockstep_arbiter *b)
 	an = afx_list(a, NULL, MS);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
 	assert_true(an.count >= 6);
-	assert_int_equal(a->ops->get(a, &(struct lockstep_arbiter_key){ vm, 1,
+	assert_int_equal(lockstep_arbiter_get(a, &(struct lockstep_arbiter_key){ vm, 1,
 				     LOCKSTEP_RECORD_OPEN }, 1, on_done, &an), -ERANGE);
 }
 

@@ -46,6 +46,8 @@ void afx_claim_start(struct lockstep_arbiter *arb, const struct lockstep_uuid *v
 		     const char *node, uint8_t instance, unsigned int ms, struct afx_answer *an);
 struct afx_answer afx_claim(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
 			    uint64_t g, const char *node, uint8_t instance, unsigned int ms);
+void afx_open_start(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+		    const struct lockstep_arbiter_open *o, unsigned int ms, struct afx_answer *an);
 struct afx_answer afx_open(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
 			   const struct lockstep_arbiter_open *o, unsigned int ms);
 struct afx_answer afx_close(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,

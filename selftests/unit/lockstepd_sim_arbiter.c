@@ -290,46 +290,21 @@ static struct request *request_new(struct lockstep_arbiter *a, enum request_kind
 	return r;
 }
 
-static int arb_open(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-		    const struct lockstep_arbiter_open *open, unsigned int ms,
-		    lockstep_arbiter_done *done, void *arg)
+static int arb_put(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
+		   const void *value, size_t len, unsigned int ms, lockstep_arbiter_done *done,
+		   void *arg)
 {
-	struct request *r = request_new(a, REQ_OPEN, arg);
-
-	(void)vm;
-	(void)ms;
-	r->open = *open;
-	r->done = done;
-	return 0;
-}
-
-static int arb_mark(struct lockstep_arbiter *a, enum request_kind kind,
-		    const struct lockstep_arbiter_mark *mark, lockstep_arbiter_done *done,
-		    void *arg)
-{
+	enum request_kind kind = key->kind == LOCKSTEP_RECORD_OPEN ? REQ_OPEN :
+				 key->kind == LOCKSTEP_RECORD_WON ? REQ_CLAIM : REQ_CLOSE;
 	struct request *r = request_new(a, kind, arg);
 
-	r->mark = *mark;
+	(void)ms;
+	if (kind == REQ_OPEN)
+		assert_int_equal(lockstep_arbiter_open_decode(value, len, &r->open), 0);
+	else
+		assert_int_equal(lockstep_arbiter_mark_decode(value, len, &r->mark), 0);
 	r->done = done;
 	return 0;
-}
-
-static int arb_closed(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-		      const struct lockstep_arbiter_mark *mark, unsigned int ms,
-		      lockstep_arbiter_done *done, void *arg)
-{
-	(void)vm;
-	(void)ms;
-	return arb_mark(a, REQ_CLOSE, mark, done, arg);
-}
-
-static int arb_claim(struct lockstep_arbiter *a, const struct lockstep_uuid *vm,
-		     const struct lockstep_arbiter_mark *mark, unsigned int ms,
-		     lockstep_arbiter_done *done, void *arg)
-{
-	(void)vm;
-	(void)ms;
-	return arb_mark(a, REQ_CLAIM, mark, done, arg);
 }
 
 static int arb_get(struct lockstep_arbiter *a, const struct lockstep_arbiter_key *key,
@@ -378,9 +353,7 @@ static int arb_probe(struct lockstep_arbiter *a, unsigned int ms,
 
 const struct lockstep_arbiter_ops sim_arbiter_ops = {
 	.name = "simulated",
-	.create_open = arb_open,
-	.create_closed = arb_closed,
-	.claim = arb_claim,
+	.put = arb_put,
 	.get = arb_get,
 	.list = arb_list,
 	.prune = arb_prune,

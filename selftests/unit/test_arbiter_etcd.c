@@ -6,7 +6,7 @@
  *
  * LOCKSTEP_SEED repeats what is random.
  *
- * Sources: daemon/arbiter/client.c daemon/arbiter/etcd.c daemon/arbiter/etcd_json.c
+ * Sources: daemon/arbiter/backend.c daemon/arbiter/client.c daemon/arbiter/etcd.c daemon/arbiter/etcd_json.c
  * Sources: daemon/arbiter/http.c daemon/arbiter/record.c daemon/arbiter/rules.c
  * Sources: daemon/arbiter/wire.c daemon/transport daemon/common
  * Sources: selftests/unit/arbiter_fixture.c selftests/unit/fuzz.c

@@ -9,7 +9,7 @@
  * Sources: daemon/arbiter/record.c daemon/arbiter/rules.c daemon/arbiter/store.c
  * Sources: daemon/transport/wire.c daemon/common
  * Sources: selftests/unit/arbiter_fixture.c selftests/unit/folder_fixture.c
- * Sources: selftests/unit/fuzz.c
+ * Sources: selftests/unit/fuzz.c daemon/arbiter/backend.c
  */
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,8 @@
  * LOCKSTEP_SEED repeats what is random.
  *
  * Programs: daemon/lockstep-arbiter
- * Sources: daemon/arbiter/record.c daemon/arbiter/wire.c daemon/arbiter/tcp.c
+ * Sources: daemon/arbiter/backend.c daemon/arbiter/record.c daemon/arbiter/wire.c
+ * Sources: daemon/arbiter/tcp.c selftests/unit/arbiter_fixture.c
  * Sources: daemon/transport daemon/common
  * Sources: selftests/unit/transport_fixture.c selftests/unit/fuzz.c
  */
@@ -28,6 +29,7 @@
 #include <cmocka.h>
 
 #include "arbiter/backend.h"
+#include "arbiter_fixture.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "fuzz.h"
@@ -39,7 +41,6 @@ static pid_t server;
 static char port[16];
 static struct fx_node a, b;
 static struct lockstep_arbiter *arb_a, *arb_b;
-static unsigned int guests;
 
 /* --- the program --------------------------------------------------------- */
 
@@ -166,6 +167,7 @@ static int group_setup(void **state)
 	lockstep_log_init("test", LOCKSTEP_LOG_ERR, false);
 	fuzz_seed();
 	fx_init(&fx);
+	afx_base = fx.base;
 	snprintf(program, sizeof(program), "%s/lockstep-arbiter",
 		 build ? build : "../../build/daemon");
 	if (access(program, X_OK))
@@ -206,273 +208,76 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- requests ------------------------------------------------------------ */
-
-struct answer {
-	bool done;
-	enum lockstep_arbiter_result result;
-	enum lockstep_arbiter_refusal refusal;
-	bool maybe_done;
-	struct lockstep_uuid store;
-	uint8_t value[LOCKSTEP_ARBITER_VALUE_MAX];
-	size_t len;
-	size_t count;
-	struct lockstep_arbiter_info info;
-	bool has_info;
-};
-
-static void on_done(const struct lockstep_arbiter_answer *answer, void *arg)
-{
-	struct answer *an = arg;
-
-	assert_false(an->done);
-	assert_non_null(answer->detail);
-	an->done = true;
-	an->result = answer->result;
-	an->refusal = answer->refusal;
-	an->maybe_done = answer->maybe_done;
-	an->store = answer->store;
-	an->len = answer->len;
-	if (answer->len)
-		memcpy(an->value, answer->value, answer->len);
-}
-
-static void on_list(const struct lockstep_arbiter_answer *answer,
-		    const struct lockstep_arbiter_entry *entries, size_t count, void *arg)
-{
-	struct json_object *o;
-	struct answer *an = arg;
-	size_t i;
-
-	on_done(answer, arg);
-	an->count = count;
-	for (i = 0; i < count; i++) {
-		o = lockstep_arbiter_record_json(entries[i].key, entries[i].value,
-						 entries[i].len);
-		assert_non_null(o);
-		json_object_put(o);
-	}
-}
-
-static void on_probe(const struct lockstep_arbiter_answer *answer,
-		     const struct lockstep_arbiter_info *info, void *arg)
-{
-	struct answer *an = arg;
-
-	on_done(answer, arg);
-	if (info) {
-		an->info = *info;
-		an->has_info = true;
-		assert_string_equal(info->node, "arbiter");
-	}
-}
-
-static struct lockstep_arbiter_member member(const char *node, uint8_t instance)
-{
-	struct lockstep_arbiter_member m = { 0 };
-
-	strcpy(m.node, node);
-	m.boot_id.b[0] = (uint8_t)node[0];
-	m.instance.b[0] = instance;
-	return m;
-}
-
-static struct lockstep_uuid new_guest(void)
-{
-	struct lockstep_uuid vm = { { 0 } };
-
-	guests++;
-	memcpy(vm.b, &guests, sizeof(guests));
-	vm.b[15] = 1;
-	return vm;
-}
-
-static void get_store(struct lockstep_uuid *store)
-{
-	struct answer an = { 0 };
-
-	assert_int_equal(arb_a->ops->probe(arb_a, 10000, on_probe, &an), 0);
-	fx_wait(&fx, an.done);
-	assert_true(an.has_info);
-	*store = an.info.store;
-}
-
-/* Generation 1 of a new guest, of a's instance 1 and b's instance 2. */
-static struct lockstep_uuid formed_guest(void)
-{
-	struct lockstep_arbiter_open o = {
-		.generation = 1, .members = { member("a", 1), member("b", 2) }, .nmembers = 2,
-	};
-	struct lockstep_uuid vm = new_guest();
-	struct answer an = { 0 };
-
-	get_store(&o.store);
-	assert_int_equal(arb_a->ops->create_open(arb_a, &vm, &o, 10000, on_done, &an), 0);
-	assert_false(an.done);			/* never before it returned */
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
-	return vm;
-}
-
-static void claim(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
-		  const char *node, uint8_t instance, unsigned int ms, struct answer *an)
-{
-	struct lockstep_arbiter_mark m = {
-		.generation = 1, .by = member(node, instance), .reason = "silence",
-	};
-
-	memset(an, 0, sizeof(*an));
-	assert_int_equal(arb->ops->claim(arb, vm, &m, ms, on_done, an), 0);
-}
-
-static uint8_t winner(const struct lockstep_uuid *vm)
-{
-	struct lockstep_arbiter_key key = { *vm, 1, LOCKSTEP_RECORD_WON };
-	struct lockstep_arbiter_mark m;
-	struct answer an = { 0 };
-
-	assert_int_equal(arb_b->ops->get(arb_b, &key, 10000, on_done, &an), 0);
-	fx_wait(&fx, an.done);
-	if (an.result == LOCKSTEP_ARBITER_ABSENT)
-		return 0;
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
-	assert_int_equal(lockstep_arbiter_mark_decode(an.value, an.len, &m), 0);
-	return m.by.instance.b[0];
-}
-
 /* --- tests --------------------------------------------------------------- */
 
 static void test_requests(void **state)
 {
-	struct lockstep_arbiter_mark m = { .generation = 1, .by = member("b", 2) };
-	struct lockstep_arbiter_open o;
-	struct lockstep_uuid vm = formed_guest();
-	struct lockstep_arbiter_key key = { vm, 1, LOCKSTEP_RECORD_OPEN };
-	struct answer an = { 0 };
-
 	(void)state;
-	assert_int_equal(arb_b->ops->get(arb_b, &key, 10000, on_done, &an), 0);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
-	assert_int_equal(lockstep_arbiter_open_decode(an.value, an.len, &o), 0);
-	assert_string_equal(o.members[1].node, "b");
-	assert_int_equal(winner(&vm), 0);
-
-	claim(arb_a, &vm, "a", 9, 10000, &an);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_REFUSED);
-	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_NOT_MEMBER);
-	/* b's instance, claimed by node a: the certificate decides. */
-	claim(arb_a, &vm, "b", 2, 10000, &an);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_NOT_MEMBER);
-	claim(arb_b, &vm, "b", 2, 10000, &an);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
-	claim(arb_a, &vm, "a", 1, 10000, &an);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_LOST);
-	assert_int_equal(lockstep_arbiter_mark_decode(an.value, an.len, &m), 0);
-	assert_int_equal(m.by.instance.b[0], 2);
-
-	memset(&an, 0, sizeof(an));
-	m = (struct lockstep_arbiter_mark){ .generation = 1, .by = member("b", 2),
-					    .reason = "power-off" };
-	assert_int_equal(arb_b->ops->create_closed(arb_b, &vm, &m, 10000, on_done, &an), 0);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.result, LOCKSTEP_ARBITER_OK);
-	memset(&an, 0, sizeof(an));
-	assert_int_equal(arb_b->ops->list(arb_b, &vm, 10000, on_list, &an), 0);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.count, 3);
-	memset(&an, 0, sizeof(an));
-	assert_int_equal(arb_b->ops->prune(arb_b, &vm, 2, 10000, on_done, &an), 0);
-	fx_wait(&fx, an.done);
-	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_KEPT);
-	assert_int_equal(arb_b->ops->get(arb_b, &key, 1, on_done, &an), -ERANGE);
+	afx_check_rules(arb_a, arb_b);
 }
 
 /* Lists longer than a page. */
 static void test_pages(void **state)
 {
-	static struct answer an[700];
-	struct lockstep_arbiter_open o = {
-		.generation = 1, .members = { member("a", 1), member("b", 2) }, .nmembers = 2,
-	};
-	struct answer list = { 0 };
+	static struct afx_answer an[700];
+	struct lockstep_arbiter_open o;
 	struct lockstep_uuid vm;
 	unsigned int i;
 
 	(void)state;
-	get_store(&o.store);
-	memset(an, 0, sizeof(an));
+	an[0] = afx_probe(arb_a, 10000);
+	o = afx_open_of(&an[0].info.store, 1, 0, 1, 2);
 	for (i = 0; i < 700; i++) {
-		vm = new_guest();
-		assert_int_equal(arb_a->ops->create_open(arb_a, &vm, &o, 60000, on_done, &an[i]),
-				 0);
+		vm = afx_guest();
+		afx_open_start(arb_a, &vm, &o, 60000, &an[i]);
 	}
 	for (i = 0; i < 700; i++) {
-		fx_wait(&fx, an[i].done);
+		afx_wait(&an[i].done);
 		assert_int_equal(an[i].result, LOCKSTEP_ARBITER_OK);
 	}
-	assert_int_equal(arb_b->ops->list(arb_b, NULL, 10000, on_list, &list), 0);
-	fx_wait(&fx, list.done);
-	assert_int_equal(list.result, LOCKSTEP_ARBITER_OK);
-	assert_true(list.count >= 700);
+	an[0] = afx_list(arb_b, NULL, 10000);
+	assert_int_equal(an[0].result, LOCKSTEP_ARBITER_OK);
+	assert_true(an[0].count >= 700);
 }
 
 /* Both members at once, for many guests: each has exactly one winner. */
-static void test_concurrent_claims(void **state)
+static void test_races(void **state)
 {
-	struct answer x, y;
-	struct lockstep_uuid vm;
-	unsigned int i, wins_a = 0;
-
 	(void)state;
-	for (i = 0; i < 60; i++) {
-		vm = formed_guest();
-		if (fuzz_random() & 1) {
-			claim(arb_a, &vm, "a", 1, 10000, &x);
-			claim(arb_b, &vm, "b", 2, 10000, &y);
-		} else {
-			claim(arb_b, &vm, "b", 2, 10000, &y);
-			claim(arb_a, &vm, "a", 1, 10000, &x);
-		}
-		fx_wait(&fx, x.done && y.done);
-		assert_true(x.result == LOCKSTEP_ARBITER_WON || x.result == LOCKSTEP_ARBITER_LOST);
-		assert_true(y.result == LOCKSTEP_ARBITER_WON || y.result == LOCKSTEP_ARBITER_LOST);
-		assert_true((x.result == LOCKSTEP_ARBITER_WON) !=
-			    (y.result == LOCKSTEP_ARBITER_WON));
-		assert_int_equal(winner(&vm), x.result == LOCKSTEP_ARBITER_WON ? 1 : 2);
-		wins_a += x.result == LOCKSTEP_ARBITER_WON;
-	}
-	print_message("# a won %u of %u\n", wins_a, i);
+	afx_check_races(arb_a, arb_b, 60);
+	afx_check_close_races(arb_a, arb_b, 60);
+}
+
+/* Until there is an answer. */
+static struct afx_answer claim(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+			       const char *node, uint8_t instance)
+{
+	struct afx_answer an;
+
+	do {
+		an = afx_claim(arb, vm, 1, node, instance, 10000);
+	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+	return an;
 }
 
 /* kill -9 between requests: nothing that was answered is forgotten. */
 static void test_kill_between(void **state)
 {
 	struct lockstep_uuid vms[5];
-	struct answer an;
+	struct afx_answer an;
 	unsigned int i, k;
 
 	(void)state;
 	for (i = 0; i < 5; i++) {
-		vms[i] = formed_guest();
+		vms[i] = afx_formed(arb_a);
 		server_kill(SIGKILL);
 		server_start();
-		do {
-			claim(arb_a, &vms[i], "a", 1, 10000, &an);
-			fx_wait(&fx, an.done);
-		} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+		an = claim(arb_a, &vms[i], "a", 1);
 		assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
 		server_kill(SIGKILL);
 		server_start();
 		for (k = 0; k <= i; k++) {
-			do {
-				claim(arb_b, &vms[k], "b", 2, 10000, &an);
-				fx_wait(&fx, an.done);
-			} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+			an = claim(arb_b, &vms[k], "b", 2);
 			assert_int_equal(an.result, LOCKSTEP_ARBITER_LOST);
 		}
 	}
@@ -487,33 +292,28 @@ static void test_kill_during(void **state)
 	enum lockstep_arbiter_result first_x, first_y;
 	unsigned int i, unknown = 0;
 	struct lockstep_uuid vm;
-	struct answer x, y;
+	struct afx_answer x, y;
 	uint64_t end;
 
 	(void)state;
 	for (i = 0; i < 25; i++) {
-		vm = formed_guest();
-		(void)winner(&vm);		/* b is connected as well */
-		claim(arb_a, &vm, "a", 1, 10000, &x);
-		claim(arb_b, &vm, "b", 2, 10000, &y);
+		vm = afx_formed(arb_a);
+		afx_probe(arb_b, 10000);	/* b is connected as well */
+		afx_claim_start(arb_a, &vm, 1, "a", 1, 10000, &x);
+		afx_claim_start(arb_b, &vm, 1, "b", 2, 10000, &y);
 		/* From at once to a moment later, so that some claims get through. */
 		end = fuzz_random() % 8;
 		while (end--)
 			fx_turn(&fx);
 		server_kill(SIGKILL);
-		fx_wait(&fx, x.done && y.done);
+		afx_wait(&x.done);
+		afx_wait(&y.done);
 		first_x = x.result;
 		first_y = y.result;
 		unknown += first_x == LOCKSTEP_ARBITER_UNKNOWN;
 		server_start();
-		do {
-			claim(arb_a, &vm, "a", 1, 10000, &x);
-			fx_wait(&fx, x.done);
-		} while (x.result == LOCKSTEP_ARBITER_UNKNOWN);
-		do {
-			claim(arb_b, &vm, "b", 2, 10000, &y);
-			fx_wait(&fx, y.done);
-		} while (y.result == LOCKSTEP_ARBITER_UNKNOWN);
+		x = claim(arb_a, &vm, "a", 1);
+		y = claim(arb_b, &vm, "b", 2);
 		assert_true((x.result == LOCKSTEP_ARBITER_WON) !=
 			    (y.result == LOCKSTEP_ARBITER_WON));
 		if (first_x != LOCKSTEP_ARBITER_UNKNOWN)
@@ -527,48 +327,40 @@ static void test_kill_during(void **state)
 /* A server that hangs: unknown in time, and maybe done; then it is settled. */
 static void test_hang(void **state)
 {
-	struct lockstep_uuid vm = formed_guest();
+	struct lockstep_uuid vm = afx_formed(arb_a);
 	uint64_t begin;
-	struct answer an;
+	struct afx_answer an;
 
 	(void)state;
 	kill(server, SIGSTOP);
 	begin = fx_now_ms();
-	claim(arb_a, &vm, "a", 1, 300, &an);
-	fx_wait(&fx, an.done);
+	an = afx_claim(arb_a, &vm, 1, "a", 1, 300);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
 	assert_true(an.maybe_done);
 	assert_true(fx_now_ms() - begin >= 290);
 	/* Not even a connection: nothing has left. */
-	claim(arb_b, &vm, "b", 2, 300, &an);
-	fx_wait(&fx, an.done);
+	an = afx_claim(arb_b, &vm, 1, "b", 2, 300);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
 	assert_false(an.maybe_done);
 	kill(server, SIGCONT);
-	do {
-		claim(arb_a, &vm, "a", 1, 10000, &an);
-		fx_wait(&fx, an.done);
-	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+	an = claim(arb_a, &vm, "a", 1);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
 }
 
 static void test_away(void **state)
 {
-	struct lockstep_uuid vm = formed_guest();
-	struct answer an;
+	struct lockstep_uuid vm = afx_formed(arb_a);
+	struct afx_answer an;
 
 	(void)state;
 	server_kill(SIGTERM);
-	claim(arb_a, &vm, "a", 1, 5000, &an);
-	fx_wait(&fx, an.done);
+	an = afx_claim(arb_a, &vm, 1, "a", 1, 5000);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
-	claim(arb_a, &vm, "a", 1, 5000, &an);
-	fx_wait(&fx, an.done);
+	an = afx_claim(arb_a, &vm, 1, "a", 1, 5000);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
 	assert_false(an.maybe_done);
 	server_start();
-	claim(arb_a, &vm, "a", 1, 10000, &an);
-	fx_wait(&fx, an.done);
+	an = afx_claim(arb_a, &vm, 1, "a", 1, 10000);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
 }
 
@@ -585,14 +377,16 @@ static void destroy_in_callback(const struct lockstep_arbiter_answer *answer, vo
 
 static void test_destroy_in_callback(void **state)
 {
-	struct lockstep_arbiter_mark m = { .generation = 1, .by = member("a", 1) };
-	struct lockstep_uuid vm = formed_guest();
+	struct lockstep_arbiter_mark m = { .generation = 1, .by = afx_member("a", 1) };
+	struct lockstep_uuid vm = afx_formed(arb_a);
 
 	(void)state;
 	orphans = 0;
 	kill(server, SIGSTOP);
-	assert_int_equal(arb_a->ops->claim(arb_a, &vm, &m, 10000, destroy_in_callback, NULL), 0);
-	assert_int_equal(arb_a->ops->claim(arb_a, &vm, &m, 10000, destroy_in_callback, NULL), 0);
+	assert_int_equal(lockstep_arbiter_claim(arb_a, &vm, &m, 10000, destroy_in_callback,
+						  NULL), 0);
+	assert_int_equal(lockstep_arbiter_claim(arb_a, &vm, &m, 10000, destroy_in_callback,
+						  NULL), 0);
 	fx_run_ms(&fx, 50);
 	server_kill(SIGKILL);
 	fx_wait(&fx, !arb_a);
@@ -604,12 +398,11 @@ static void test_destroy_in_callback(void **state)
 static void test_wrong_arbiter(void **state)
 {
 	struct lockstep_arbiter *wrong;
-	struct answer an = { 0 };
+	struct afx_answer an;
 
 	(void)state;
 	assert_int_equal(lockstep_arbiter_tcp_create(a.t, "b", address(), &wrong), 0);
-	assert_int_equal(wrong->ops->probe(wrong, 5000, on_probe, &an), 0);
-	fx_wait(&fx, an.done);
+	an = afx_probe(wrong, 5000);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
 	assert_false(an.maybe_done);
 	wrong->ops->destroy(wrong);
@@ -620,9 +413,9 @@ static void test_command_line(void **state)
 	static char out[4 << 20];	/* a dump is long */
 	char keys[PATH_MAX], *at = address();
 	char path[PATH_MAX + 16], before[64], after[64];
-	struct lockstep_uuid vm = formed_guest();
+	struct lockstep_uuid vm = afx_formed(arb_a);
 	struct json_object *o, *v;
-	struct answer an;
+	struct afx_answer an;
 	FILE *f;
 
 #define run(...)	run_program(out, sizeof(out), __VA_ARGS__, NULL)
@@ -663,10 +456,7 @@ static void test_command_line(void **state)
 	snprintf(after, sizeof(after), "%s", json_object_get_string(v));
 	json_object_put(o);
 	assert_string_not_equal(before, after);
-	do {
-		claim(arb_a, &vm, "a", 1, 10000, &an);
-		fx_wait(&fx, an.done);
-	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+	an = claim(arb_a, &vm, "a", 1);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_REFUSED);
 	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_OTHER_STORE);
 
@@ -690,7 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		t(test_requests),
 		t(test_pages),
-		t(test_concurrent_claims),
+		t(test_races),
 		t(test_kill_between),
 		t(test_kill_during),
 		t(test_hang),

@@ -5,7 +5,7 @@
  *
  * LOCKSTEP_SEED repeats what is random.
  *
- * Sources: daemon/arbiter/client.c daemon/arbiter/folder.c daemon/arbiter/image.c
+ * Sources: daemon/arbiter/backend.c daemon/arbiter/client.c daemon/arbiter/folder.c daemon/arbiter/image.c
  * Sources: daemon/arbiter/record.c daemon/arbiter/rules.c daemon/arbiter/shared.c
  * Sources: daemon/arbiter/wire.c daemon/transport daemon/common
  * Sources: selftests/unit/arbiter_fixture.c selftests/unit/folder_fixture.c

@@ -8,7 +8,7 @@
  * Sources: daemon/lockstepd/guest.c daemon/lockstepd/failover.c daemon/lockstepd/pair.c
  * Sources: daemon/lockstepd/flow.c daemon/lockstepd/contest.c daemon/lockstepd/status.c
  * Sources: daemon/lockstepd/info.c daemon/lockstepd/protocol.c daemon/arbiter/record.c
- * Sources: daemon/common/bytes.c daemon/common/uuid.c daemon/common/file.c daemon/common/json.c
+ * Sources: daemon/arbiter/backend.c daemon/common/bytes.c daemon/common/uuid.c daemon/common/file.c daemon/common/json.c
  * Sources: daemon/common/log.c daemon/transport/wire.c kmod/state.c
  */
 #include <errno.h>
