@@ -436,19 +436,26 @@ static int open_guest(struct lockstep_folder *f, const struct lockstep_uuid *vm,
 	return ret ? ret : look_anew(f, f->guest);
 }
 
+/* Each call begins with the folder itself: is it there, and the one it was? */
+static int begin(struct lockstep_folder *f)
+{
+	int ret;
+
+	f->detail[0] = '\0';
+	ret = take_step(f, LOCKSTEP_FOLDER_READ);
+	if (ret)
+		return failed(f, "reading", ret);
+	ret = open_root(f);
+	return ret ? ret : identity_check(f);
+}
+
 /* Into f->image. What is answered from it must not be lost any more: fsync. */
 static int load(struct lockstep_folder *f, const struct lockstep_uuid *vm, bool make)
 {
 	int ret;
 
-	f->detail[0] = '\0';
 	lockstep_image_init(&f->image, vm);
-	ret = take_step(f, LOCKSTEP_FOLDER_READ);
-	if (ret)
-		return failed(f, "reading", ret);
-	ret = open_root(f);
-	if (!ret)
-		ret = identity_check(f);
+	ret = begin(f);
 	if (!ret)
 		ret = open_guest(f, vm, make);
 	if (!ret && f->guest >= 0)
@@ -572,15 +579,8 @@ int lockstep_folder_load(struct lockstep_folder *f, const struct lockstep_uuid *
 
 int lockstep_folder_identity(struct lockstep_folder *f)
 {
-	int ret;
+	int ret = begin(f);
 
-	f->detail[0] = '\0';
-	ret = take_step(f, LOCKSTEP_FOLDER_READ);
-	if (ret)
-		return failed(f, "reading", ret);
-	ret = open_root(f);
-	if (!ret)
-		ret = identity_check(f);
 	forget_dirs(f);
 	return ret;
 }

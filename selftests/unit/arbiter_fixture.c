@@ -388,6 +388,59 @@ void afx_check_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b, uns
 	print_message("# a won %u of %u\n", wins_a, n);
 }
 
+/* Until there is an answer. */
+struct afx_answer afx_claim_settled(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+				    const char *node, uint8_t instance)
+{
+	struct afx_answer an;
+
+	do {
+		an = afx_claim(arb, vm, 1, node, instance, MS);
+	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
+	return an;
+}
+
+static void same_answer(enum lockstep_arbiter_result first, enum lockstep_arbiter_result again)
+{
+	if (first != LOCKSTEP_ARBITER_UNKNOWN)
+		assert_int_equal(first, again);
+}
+
+void afx_check_killed(struct lockstep_arbiter *a, struct lockstep_arbiter *b, unsigned int n,
+		      void (*kill_it)(void), void (*start_it)(void))
+{
+	enum lockstep_arbiter_result first_x, first_y;
+	unsigned int i, unknown = 0;
+	struct lockstep_uuid vm;
+	struct afx_answer x, y;
+	uint64_t end;
+
+	for (i = 0; i < n; i++) {
+		vm = afx_formed(a);
+		afx_probe(b, MS);		/* b is connected as well */
+		afx_claim_start(a, &vm, 1, "a", 1, MS, &x);
+		afx_claim_start(b, &vm, 1, "b", 2, MS, &y);
+		/* From before the first byte to after the last one. */
+		end = lockstep_clock_ns() + fuzz_random() % 25000000;
+		while (lockstep_clock_ns() < end)
+			event_base_loop(afx_base, EVLOOP_NONBLOCK);
+		kill_it();
+		afx_wait(&x.done);
+		afx_wait(&y.done);
+		first_x = x.result;
+		first_y = y.result;
+		unknown += first_x == LOCKSTEP_ARBITER_UNKNOWN;
+		start_it();
+		x = afx_claim_settled(a, &vm, "a", 1);
+		y = afx_claim_settled(b, &vm, "b", 2);
+		assert_true((x.result == LOCKSTEP_ARBITER_WON) !=
+			    (y.result == LOCKSTEP_ARBITER_WON));
+		same_answer(first_x, x.result);
+		same_answer(first_y, y.result);
+	}
+	print_message("# %u of %u claims had no answer\n", unknown, i);
+}
+
 void afx_check_close_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b, unsigned int n)
 {
 	unsigned int i, closed = 0;

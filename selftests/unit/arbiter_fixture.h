@@ -52,6 +52,9 @@ struct afx_answer afx_open(struct lockstep_arbiter *arb, const struct lockstep_u
 			   const struct lockstep_arbiter_open *o, unsigned int ms);
 struct afx_answer afx_close(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
 			    uint64_t g, const char *node, uint8_t instance, unsigned int ms);
+/* Asked again until there is an answer. */
+struct afx_answer afx_claim_settled(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
+				    const char *node, uint8_t instance);
 struct afx_answer afx_get(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm, uint64_t g,
 			  enum lockstep_record_kind kind, unsigned int ms);
 struct afx_answer afx_list(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
@@ -72,5 +75,12 @@ void afx_check_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b, uns
 /* a powers off while b claims: never both, though the records are two. */
 void afx_check_close_races(struct lockstep_arbiter *a, struct lockstep_arbiter *b,
 			   unsigned int n);
+
+/*
+ * The store is killed at random while both claim: what was answered stays true, what was
+ * not is cleared up by asking again, and one wins.
+ */
+void afx_check_killed(struct lockstep_arbiter *a, struct lockstep_arbiter *b, unsigned int n,
+		      void (*kill_it)(void), void (*start_it)(void));
 
 #endif

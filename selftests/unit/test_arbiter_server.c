@@ -248,18 +248,6 @@ static void test_races(void **state)
 	afx_check_close_races(arb_a, arb_b, 60);
 }
 
-/* Until there is an answer. */
-static struct afx_answer claim(struct lockstep_arbiter *arb, const struct lockstep_uuid *vm,
-			       const char *node, uint8_t instance)
-{
-	struct afx_answer an;
-
-	do {
-		an = afx_claim(arb, vm, 1, node, instance, 10000);
-	} while (an.result == LOCKSTEP_ARBITER_UNKNOWN);
-	return an;
-}
-
 /* kill -9 between requests: nothing that was answered is forgotten. */
 static void test_kill_between(void **state)
 {
@@ -272,56 +260,26 @@ static void test_kill_between(void **state)
 		vms[i] = afx_formed(arb_a);
 		server_kill(SIGKILL);
 		server_start();
-		an = claim(arb_a, &vms[i], "a", 1);
+		an = afx_claim_settled(arb_a, &vms[i], "a", 1);
 		assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
 		server_kill(SIGKILL);
 		server_start();
 		for (k = 0; k <= i; k++) {
-			an = claim(arb_b, &vms[k], "b", 2);
+			an = afx_claim_settled(arb_b, &vms[k], "b", 2);
 			assert_int_equal(an.result, LOCKSTEP_ARBITER_LOST);
 		}
 	}
 }
 
-/*
- * kill -9 while both members claim: what was answered stays true, what was
- * not is cleared up by asking again, and there is never more than one winner.
- */
+static void server_crash(void)
+{
+	server_kill(SIGKILL);
+}
+
 static void test_kill_during(void **state)
 {
-	enum lockstep_arbiter_result first_x, first_y;
-	unsigned int i, unknown = 0;
-	struct lockstep_uuid vm;
-	struct afx_answer x, y;
-	uint64_t end;
-
 	(void)state;
-	for (i = 0; i < 25; i++) {
-		vm = afx_formed(arb_a);
-		afx_probe(arb_b, 10000);	/* b is connected as well */
-		afx_claim_start(arb_a, &vm, 1, "a", 1, 10000, &x);
-		afx_claim_start(arb_b, &vm, 1, "b", 2, 10000, &y);
-		/* From at once to a moment later, so that some claims get through. */
-		end = fuzz_random() % 8;
-		while (end--)
-			fx_turn(&fx);
-		server_kill(SIGKILL);
-		afx_wait(&x.done);
-		afx_wait(&y.done);
-		first_x = x.result;
-		first_y = y.result;
-		unknown += first_x == LOCKSTEP_ARBITER_UNKNOWN;
-		server_start();
-		x = claim(arb_a, &vm, "a", 1);
-		y = claim(arb_b, &vm, "b", 2);
-		assert_true((x.result == LOCKSTEP_ARBITER_WON) !=
-			    (y.result == LOCKSTEP_ARBITER_WON));
-		if (first_x != LOCKSTEP_ARBITER_UNKNOWN)
-			assert_int_equal(first_x, x.result);
-		if (first_y != LOCKSTEP_ARBITER_UNKNOWN)
-			assert_int_equal(first_y, y.result);
-	}
-	print_message("# %u of %u claims had no answer\n", unknown, i);
+	afx_check_killed(arb_a, arb_b, 25, server_crash, server_start);
 }
 
 /* A server that hangs: unknown in time, and maybe done; then it is settled. */
@@ -343,7 +301,7 @@ static void test_hang(void **state)
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_UNKNOWN);
 	assert_false(an.maybe_done);
 	kill(server, SIGCONT);
-	an = claim(arb_a, &vm, "a", 1);
+	an = afx_claim_settled(arb_a, &vm, "a", 1);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_WON);
 }
 
@@ -456,7 +414,7 @@ static void test_command_line(void **state)
 	snprintf(after, sizeof(after), "%s", json_object_get_string(v));
 	json_object_put(o);
 	assert_string_not_equal(before, after);
-	an = claim(arb_a, &vm, "a", 1);
+	an = afx_claim_settled(arb_a, &vm, "a", 1);
 	assert_int_equal(an.result, LOCKSTEP_ARBITER_REFUSED);
 	assert_int_equal(an.refusal, LOCKSTEP_REFUSAL_OTHER_STORE);
 
