@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bitops.h>
+#include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/minmax.h>
 #include <linux/perf_event.h>
@@ -20,6 +21,7 @@
 #define TRIES		32
 #define TRIES_GOOD	24	/* what else the host does in a try, NMIs say, counts in it */
 #define SHOTS		256
+#define PAUSE_US	100
 #define ROUNDS		4000
 #define ROUNDS_SHOT	20000	/* more events than any interrupt is late */
 #define BEFORE_SHOT	3000	/* more than perf takes to set the counter */
@@ -124,9 +126,10 @@ static int shoot(struct perf_event *event, lockstep_counter_read_fn read, unsign
 	perf_event_period(event, 1ULL << (COUNTER_BITS - 2));
 	if (ret)
 		return ret;
-	if (!shot->hit || left <= 0)
+	if (left <= 0)
 		return -ERANGE;
-	done = (ROUNDS_SHOT - shot->left) * per_round + around;
+	/* not there by the loop's end: at least so late */
+	done = (ROUNDS_SHOT - (shot->hit ? shot->left : 0)) * per_round + around;
 	*late = done > left ? done - left : 0;
 	return 0;
 }
@@ -142,9 +145,11 @@ static int skid_measure(struct perf_event *event, lockstep_counter_read_fn read,
 	if (ret)
 		return ret;
 	for (i = 0; i < SHOTS; i++) {
+		/* or perf throttles it, and takes it for late */
+		usleep_range(PAUSE_US, 2 * PAUSE_US);
 		ret = shoot(event, read, per_round, around, &late);
 		if (ret == -ERANGE)
-			continue;	/* the host had an interrupt of its own in between */
+			continue;	/* the host was busy elsewhere before the loop */
 		if (ret)
 			return ret;
 		*skid = max_t(u32, *skid, late);

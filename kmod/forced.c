@@ -2,8 +2,7 @@
 /* Forced positions, see forced.h. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/minmax.h>
-#include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/string.h>
 #include "forced.h"
 #include "guest.h"
@@ -13,7 +12,17 @@
 #define HOLD_US_MAX	100000
 
 static uint hold_us = 100;
-module_param(hold_us, uint, 0644);
+
+static int hold_us_set(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, HOLD_US_MAX);
+}
+
+static const struct kernel_param_ops hold_us_ops = {
+	.set = hold_us_set,
+	.get = param_get_uint,
+};
+module_param_cb(hold_us, &hold_us_ops, &hold_us, 0644);
 MODULE_PARM_DESC(hold_us, "microseconds that an input waits for the guest's next exit before a position is forced, 0 to 100000 (100): fewer positions are less work for the twin");
 
 /* A place that could not be logged is left at the next exit, or after so long. */
@@ -21,7 +30,7 @@ MODULE_PARM_DESC(hold_us, "microseconds that an input waits for the guest's next
 
 static u64 hold_ns(void)
 {
-	return min_t(u64, READ_ONCE(hold_us), HOLD_US_MAX) * NSEC_PER_USEC;
+	return (u64)READ_ONCE(hold_us) * NSEC_PER_USEC;
 }
 
 static struct lockstep_guest *guest_of(struct lockstep_forced *forced)
@@ -168,14 +177,11 @@ void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline)
 
 /**
  * lockstep_forced_debugged - in this entry the guest used debug registers, or stepped itself
- * @guest: vCPU's thread, interrupts off, behind the entry
+ * @guest: vCPU's thread of a living side with a counter, interrupts off, behind the entry
  */
 void lockstep_forced_debugged(struct lockstep_guest *guest)
 {
-	struct lockstep_forced *forced = &guest->forced;
-
-	if (forced->pmc.kind != LOCKSTEP_COUNTER_STOPS && !forced->lost)
-		lockstep_pmc_read(&forced->pmc, &forced->debugged);
+	lockstep_pmc_read(&guest->forced.pmc, &guest->forced.debugged);
 }
 
 /* A twin has breakpoints on the last part of its way to a position: there the guest is to have none. */

@@ -127,6 +127,9 @@ int lockstep_pmc_init(void)
 	}
 	if (!margin)
 		margin = max(model->margin, 2 * skid);
+	else if (margin < skid)
+		pr_warn("margin=%u is less than the skid seen, %u: twins will miss positions and diverge; leave it out\n",
+			margin, skid);
 	__static_call_update(&STATIC_CALL_KEY(counter_read_local),
 			     STATIC_CALL_TRAMP_ADDR(counter_read_local), (void *)read);
 	pr_info("counts %s: exact, interrupts up to %u late (margin %u)\n",

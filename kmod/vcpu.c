@@ -118,7 +118,7 @@ static fastpath_t enter_guest(struct lockstep_guest *guest, u64 run_flags)
 	deadline = READ_ONCE(guest->page->deadline);
 	if (unlikely(deadline != guest->forced.deadline))
 		lockstep_forced_deadline_set(guest, deadline);
-	debugs = guest->forced.pmc.kind != LOCKSTEP_COUNTER_STOPS &&
+	debugs = READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG && lockstep_forced_may_come(guest) &&
 		 !lockstep_arch_debug_free(&guest->lv);
 	fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 	if (unlikely(debugs))
