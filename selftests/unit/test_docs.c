@@ -114,6 +114,30 @@ static void check_equal(const struct names *doc, const struct names *code, int a
 
 #define ROOT	"/sys/kernel/lockstep/"
 #define GUEST	ROOT "<guest>/"
+#define PARAMS	"/sys/module/lockstep/parameters/"
+
+/* Parameters of the module, by what follows their names. */
+static void parameters(struct names *names, const char *mode_end)
+{
+	static const char *const files[] = { "kmod/pmc.c", "kmod/forced.c" };
+	static const char *const marks[] = { "module_param(", "module_param_named(", "module_param_cb(" };
+	size_t i, k;
+	char *text;
+	const char *p, *end;
+
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		text = file_read(files[i]);
+		for (k = 0; k < sizeof(marks) / sizeof(marks[0]); k++)
+			for (p = text; (p = strstr(p, marks[k])); p = end) {
+				p += strlen(marks[k]);
+				end = strchr(p, ';');
+				assert_non_null(end);
+				if (!strncmp(end - strlen(mode_end), mode_end, strlen(mode_end)))
+					add(names, PARAMS, p, word_length(p));
+			}
+		free(text);
+	}
+}
 
 static void sysfs_is_documented(void **state)
 {
@@ -127,6 +151,7 @@ static void sysfs_is_documented(void **state)
 	collect(&code, text, ".attr = { .name = \"", "\", .mode", GUEST);
 	collect(&code, text, "COUNTER(\"", "\",", GUEST "counters/");
 	free(text);
+	parameters(&code, ")");
 	text = file_read("docs/ABI-sysfs.md");
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (!strncmp(line, "What:\t\t", 7))
@@ -149,6 +174,7 @@ static void sysfs_modes_are_documented(void **state)
 		if (!strncmp(p + 7 + word_length(p + 7), ", 0644", 6))
 			add(&code, ROOT, p + 7, word_length(p + 7));
 	free(text);
+	parameters(&code, "0644)");
 	text = file_read("docs/ABI-sysfs.md");
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (!strncmp(line, "What:\t\t", 7))
