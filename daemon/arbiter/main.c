@@ -17,6 +17,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "transport/keys.h"
+#include "transport/refusal.h"
 
 #define DEFAULT_PORT	"7470"
 #define DEFAULT_LISTEN	"*:" DEFAULT_PORT
@@ -90,9 +91,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 static void on_refused(struct lockstep_transport *t, const char *address, const char *node,
 		       int error, const char *reason)
 {
-	(void)t;
-	lockstep_warn("connection from %s (%s) was refused: %s (%s)", address,
-		      node ? node : "no node", reason, strerror(-error));
+	(void)error;
+	lockstep_refusal_tell(lockstep_transport_user(t), address, node, reason);
 }
 
 static const struct lockstep_transport_ops transport_ops = {
@@ -109,6 +109,7 @@ static int make_transport(struct event_base *base, const char *keys,
 		.node = node,
 		.keys_dir = keys,
 	};
+	static struct lockstep_refusals refusals;
 	int ret;
 
 	ret = lockstep_keys_identity(keys, node, cluster);
@@ -116,7 +117,8 @@ static int make_transport(struct event_base *base, const char *keys,
 		lockstep_err("%s", lockstep_keys_strerror());
 		return ret;
 	}
-	ret = lockstep_transport_create(base, &cfg, &transport_ops, NULL, err, sizeof(err), t);
+	ret = lockstep_transport_create(base, &cfg, &transport_ops, &refusals, err, sizeof(err),
+					t);
 	if (ret)
 		lockstep_err("%s", err);
 	return ret;

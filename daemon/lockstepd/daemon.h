@@ -8,6 +8,7 @@
 
 #include "lockstepd/config.h"
 #include "lockstepd/core.h"
+#include "transport/refusal.h"
 
 #define LOCKSTEPD_VERSION_TEXT	"1.0"
 
@@ -40,6 +41,7 @@ struct lockstepd_mapreduce;
  * @launcher: VMMs
  * @mapreduce: the process that carries this node's share of MapReduce, or NULL
  * @control: the socket for lockstepctl
+ * @refusals: strangers that were told of
  * @stopping: a signal came
  */
 struct lockstepd {
@@ -59,6 +61,7 @@ struct lockstepd {
 	struct lockstepd_launcher *launcher;
 	struct lockstepd_mapreduce *mapreduce;
 	struct lockstepd_control *control;
+	struct lockstep_refusals refusals;
 	bool stopping;
 };
 

@@ -385,9 +385,10 @@ static void on_connect_failed(struct lockstep_peer *peer, enum lockstep_plane pl
 static void on_refused(struct lockstep_transport *t, const char *address, const char *node,
 		       int error, const char *reason)
 {
-	(void)t;
-	lockstep_warn("connection from %s (%s) was refused: %s (%s)", address,
-		      node ? node : "no node", reason, strerror(-error));
+	struct lockstepd *d = lockstep_transport_user(t);
+
+	(void)error;
+	lockstep_refusal_tell(&d->refusals, address, node, reason);
 }
 
 const struct lockstep_transport_ops lockstepd_transport_ops = {

@@ -169,39 +169,76 @@ static void accept_beat(struct lockstep_peer *peer, const struct lockstep_beat *
 		ops->heartbeat(peer, &info);
 }
 
-static void take_datagram(struct lockstep_transport *t, const uint8_t *data, size_t len)
+static void refuse(struct lockstep_transport *t, const struct lockstep_addr *from,
+		   const char *reason)
 {
-	struct lockstep_beat_key *key;
+	char address[LOCKSTEP_ADDR_STRLEN];
+
+	if (t->ops->refused)
+		t->ops->refused(t, lockstep_addr_format(from, address), NULL, -EBADMSG, reason);
+}
+
+/* No key of ours: a stranger's, unless a peer still has one of a session before. */
+static void refuse_unknown(struct lockstep_transport *t, const struct lockstep_addr *from)
+{
+	struct lockstep_peer *peer;
+
+	TAILQ_FOREACH(peer, &t->peers, all) {
+		if (!peer->removed && !lockstep_peer_is_up(peer, LOCKSTEP_PLANE_LOG))
+			return;
+	}
+	refuse(t, from, "a datagram that is no heartbeat of a peer");
+}
+
+/* One that was sent before comes from the network too, which may double and delay them. */
+static void refuse_old(struct lockstep_peer *peer, const struct lockstep_addr *from)
+{
+	char there[LOCKSTEP_ADDR_STRLEN], here[LOCKSTEP_ADDR_STRLEN];
+
+	peer->beats.rejected++;
+	if (strcmp(lockstep_addr_format(&peer->beats.to, there), lockstep_addr_format(from, here)))
+		refuse(peer->t, from, "a heartbeat that a peer had sent before, from elsewhere");
+}
+
+static void take_datagram(struct lockstep_transport *t, const struct lockstep_addr *from,
+			  const uint8_t *data, size_t len)
+{
+	struct lockstep_beat_key *key = NULL;
 	struct lockstep_peer *peer;
 	struct lockstep_beat beat;
 	uint64_t id;
 
-	if (lockstep_beat_key_id(data, len, &id))
-		return;
-	key = find_key(t, id, &peer);
-	if (!key)
-		return;
-	if (lockstep_beat_decode(data, len, key->recv, &beat) || beat.seq <= key->recv_seq) {
+	if (!lockstep_beat_key_id(data, len, &id))
+		key = find_key(t, id, &peer);
+	if (!key) {
+		refuse_unknown(t, from);
+	} else if (lockstep_beat_decode(data, len, key->recv, &beat)) {
 		peer->beats.rejected++;
-		return;
+		refuse(t, from, "a heartbeat that was altered");
+	} else if (beat.seq <= key->recv_seq) {
+		refuse_old(peer, from);
+	} else {
+		key->recv_seq = beat.seq;
+		accept_beat(peer, &beat);
 	}
-	key->recv_seq = beat.seq;
-	accept_beat(peer, &beat);
 }
 
 static void take_datagrams(struct lockstep_udp *u)
 {
 	uint8_t buf[LOCKSTEP_BEAT_MAX + 1];
+	struct lockstep_addr from;
 	ssize_t n;
 	int i;
 
 	for (i = 0; i < DATAGRAMS_PER_TURN; i++) {
-		n = recv(u->fd, buf, sizeof(buf), MSG_DONTWAIT);
+		from.len = sizeof(from.sa);
+		n = recvfrom(u->fd, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from.sa,
+			     &from.len);
 		if (n < 0 && errno == ECONNREFUSED)
 			continue;	/* an ICMP answer to one of ours */
 		if (n < 0)
 			return;
-		take_datagram(u->t, buf, (size_t)n);
+		take_datagram(u->t, &from, buf, (size_t)n);
 	}
 }
 

@@ -16,19 +16,24 @@
 #define BACKLOG		128
 #define ACCEPTS_PER_TURN 16
 
-static void report_refused(struct lockstep_conn *conn, int error, const char *reason)
+/* Closed before anybody took it. */
+static void inbound_closed(struct lockstep_conn *conn, int error, const char *reason)
 {
 	struct lockstep_transport *t = conn->t;
 
+	t->pending--;
 	if (t->ops->refused)
 		t->ops->refused(t, conn->address, conn->node[0] ? conn->node : NULL, error, reason);
 }
 
-/* Closed before anybody took it. */
-static void inbound_closed(struct lockstep_conn *conn, int error, const char *reason)
+static void cut_off(struct lockstep_transport *t, int sock, const struct lockstep_addr *from)
 {
-	conn->t->pending--;
-	report_refused(conn, error, reason);
+	char address[LOCKSTEP_ADDR_STRLEN];
+
+	close(sock);
+	if (t->ops->refused)
+		t->ops->refused(t, lockstep_addr_format(from, address), NULL, -EBUSY,
+				"too many connections that do not say who they are");
 }
 
 /* Find whom an inbound connection is for; it changes hands or is refused. */
@@ -86,7 +91,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		}
 		/* Strangers can't use up memory: they are cut off, nodes dial again. */
 		if (t->pending >= LOCKSTEP_PENDING_MAX) {
-			close(sock);
+			cut_off(t, sock, &addr);
 			continue;
 		}
 		if (!lockstep_conn_accept(t, sock, &addr, &inbound_owner))

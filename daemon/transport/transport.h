@@ -220,8 +220,9 @@ struct lockstep_heartbeat_info {
  * @loop_gap: see Time.
  * @connect_failed: an attempt to connect failed (and will be made again).
  * @refused: an inbound connection was turned away: no or a wrong certificate,
- *	unknown node, wrong version, unknown service. @node is the name in its
- *	certificate, or NULL.
+ *	unknown node, wrong version, unknown service, or too many that say nothing;
+ *	or a datagram that is no heartbeat. @node is the name in its certificate, or
+ *	NULL. A stranger can make as many of these calls as it likes: refusal.h.
  */
 struct lockstep_transport_ops {
 	void (*peer_state)(struct lockstep_peer *peer, enum lockstep_plane plane, bool up,

@@ -37,6 +37,7 @@
 #include "lockstepd/config.h"
 #include "shuffle/serve.h"
 #include "shuffle/wire.h"
+#include "transport/refusal.h"
 #include "transport/transport.h"
 
 struct event;
@@ -98,6 +99,7 @@ struct mr_peer {
  * @tick: timer
  * @announce_ns: when jobs were last announced; 0: at once
  * @next_number: of the next job
+ * @refusals: strangers that were told of
  * @removed: folders that are being removed, for their names
  */
 struct mr_node {
@@ -121,6 +123,7 @@ struct mr_node {
 	struct event *intr;
 	uint64_t announce_ns;
 	uint64_t next_number;
+	struct lockstep_refusals refusals;
 	uint64_t removed;
 };
 

@@ -155,9 +155,10 @@ static void on_silence(struct lockstep_peer *peer, uint64_t silent_ns, unsigned 
 static void on_refused(struct lockstep_transport *t, const char *address, const char *name,
 		       int error, const char *reason)
 {
-	(void)t;
-	lockstep_warn("connection from %s (%s) was refused: %s (%s)", address,
-		      name ? name : "no node", reason, strerror(-error));
+	struct mr_node *node = lockstep_transport_user(t);
+
+	(void)error;
+	lockstep_refusal_tell(&node->refusals, address, name, reason);
 }
 
 const struct lockstep_transport_ops mr_node_transport_ops = {

@@ -684,6 +684,27 @@ static void test_not_tls(void **state)
 	fx_node_exit(&b);
 }
 
+/* More that say nothing than are borne: the rest is cut off, and that is told. */
+static void test_too_many(void **state)
+{
+	struct lockstep_transport_config cfg = { .connect_ms = 60000 };
+	int fd[LOCKSTEP_PENDING_MAX + 1];
+	struct fx_node b;
+	unsigned int i;
+
+	(void)state;
+	fx_node_init(&b, &fx, "b", &cfg);
+	for (i = 0; i < sizeof(fd) / sizeof(fd[0]); i++) {
+		fd[i] = raw_connect(b.address);
+		fx_run_ms(&fx, 1);
+	}
+	fx_wait(&fx, b.refused == 1);
+	assert_non_null(strstr(b.refused_reason, "too many"));
+	for (i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
+		close(fd[i]);
+	fx_node_exit(&b);
+}
+
 /* A good HELLO and eight frames, some of them damaged. */
 static size_t damaged_frames(uint8_t *data, unsigned int round)
 {
@@ -762,6 +783,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_false_name, fx_sweep),
 		cmocka_unit_test_teardown(test_no_certificate, fx_sweep),
 		cmocka_unit_test_teardown(test_not_tls, fx_sweep),
+		cmocka_unit_test_teardown(test_too_many, fx_sweep),
 		cmocka_unit_test_teardown(test_damaged_frames, fx_sweep),
 	};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Services: request and response with nodes that are no peers, over TLS and
- * over Unix-domain sockets without keys.
+ * over Unix-domain sockets without keys. And how daemons tell of strangers.
  *
  * Sources: daemon/transport daemon/common
  * Sources: selftests/unit/transport_fixture.c selftests/unit/fuzz.c
@@ -20,7 +20,11 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <json-c/json.h>
 
+#include "common/clock.h"
+#include "common/log.h"
+#include "transport/refusal.h"
 #include "transport_fixture.h"
 
 static struct fx fx;
@@ -343,6 +347,33 @@ static void test_addresses(void **state)
 	fx_node_exit(&a);
 }
 
+static void count_event(struct json_object *event, void *arg)
+{
+	struct json_object *untold;
+	unsigned int *told = arg;
+
+	told[0]++;
+	if (json_object_object_get_ex(event, "untold", &untold))
+		told[1] += (unsigned int)json_object_get_int64(untold);
+}
+
+/* A stranger that comes again and again is told of, but not each time. */
+static void test_flood_of_refusals(void **state)
+{
+	struct lockstep_refusals r = { 0 };
+	unsigned int told[2] = { 0 }, i;
+
+	(void)state;
+	lockstep_event_subscribe(count_event, told);
+	for (i = 0; i < 1000; i++)
+		lockstep_refusal_tell(&r, "192.0.2.1:99", NULL, "no reason");
+	assert_in_range(told[0], 1, 20);
+	r.since_ns -= 60 * LOCKSTEP_NSEC_PER_SEC;
+	lockstep_refusal_tell(&r, "192.0.2.1:99", NULL, "no reason");
+	assert_int_equal(told[0] + told[1], 1001);
+	lockstep_event_subscribe(NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +383,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_unix, fx_sweep),
 		cmocka_unit_test_teardown(test_both, fx_sweep),
 		cmocka_unit_test_teardown(test_addresses, fx_sweep),
+		cmocka_unit_test(test_flood_of_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
