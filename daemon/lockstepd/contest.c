@@ -54,7 +54,7 @@ static bool may_form(struct lockstep_guest *g)
 		lockstep_guest_alarm(g, "arbiter.rejected", "the arbiter can't be used: %s",
 				     view->rejected);
 	else if (lockstep_uuid_is_nil(&view->store))
-		lockstep_guest_alarm(g, "arbiter.unreachable", "the arbiter can't be reached");
+		lockstep_guest_alarm(g, "arbiter.unreachable", "the arbiter can't be reached: see that it runs, and the way to it");
 	return g->core->arbiter && !view->rejected && !lockstep_uuid_is_nil(&view->store);
 }
 
@@ -427,8 +427,9 @@ static void claimed(struct lockstep_guest *g, const struct lockstep_arbiter_answ
 		return;
 	lockstep_guest_event(g, LOCKSTEP_EVENT_REFUSED, generation, NULL);
 	lockstep_guest_alarm(g, "guest.refused",
-			     "the arbiter refuses the claim of generation %llu (%s): nobody goes on without an operator",
-			     (unsigned long long)generation, answer->detail);
+			     "the arbiter refuses the claim of generation %llu (%s): nobody goes on without an operator. "
+			     "lockstepctl stop --force %s on both hosts, then start --force where the disks are right",
+			     (unsigned long long)generation, answer->detail, g->info.name);
 	g->contest.next_ns = lockstep_guest_now(g) + REFUSED_NS;
 }
 
@@ -491,7 +492,8 @@ static struct lockstep_guest *op_end(struct lockstep_contest_op *op,
 		g->contest.backoff_ns = 0;
 		return g;
 	}
-	lockstep_guest_alarm(g, "arbiter.unreachable", "no answer from the arbiter: %s",
+	lockstep_guest_alarm(g, "arbiter.unreachable",
+			     "no answer from the arbiter (%s): see that it runs, and the way to it. The guest waits",
 			     answer->detail);
 	retry_later(g);
 	return NULL;

@@ -41,6 +41,7 @@ struct lockstep_node;
 struct lockstep_contest_op;
 
 #define LOCKSTEP_ALARM_NS	(5 * LOCKSTEP_NSEC_PER_SEC)	/* an alarm repeats so often */
+#define LOCKSTEP_FULL_NS	(60 * LOCKSTEP_NSEC_PER_SEC)	/* so does that of a full log */
 #define LOCKSTEP_ANNOUNCE_NS	(2 * LOCKSTEP_NSEC_PER_SEC)	/* looking for the other half */
 #define LOCKSTEP_PAIR_NS	(15 * LOCKSTEP_NSEC_PER_SEC)	/* patience with forming a pair */
 #define LOCKSTEP_HALT_NS	(5 * LOCKSTEP_NSEC_PER_SEC)	/* patience with a VMM that is over */
@@ -262,6 +263,8 @@ struct lockstep_contest {
  * @rate_ns: time of the sample for @log_bps
  * @rate_lsn: LSN of that sample
  * @log_bps: bits of log per second
+ * @full: times it had waited for room in its log when that was last told
+ * @full_ns: when that was; 0: never
  * @killed: its VMM was sent SIGKILL
  * @reason: why the contest, for the claim
  * @note: what it waits for, or why it is unprotected; for people
@@ -292,6 +295,8 @@ struct lockstep_guest {
 	uint64_t rate_ns;
 	uint64_t rate_lsn;
 	uint64_t log_bps;
+	uint64_t full;
+	uint64_t full_ns;
 	bool killed;
 	char reason[LOCKSTEP_ARBITER_REASON_MAX + 1];
 	char note[320];

@@ -19,6 +19,19 @@ static void reason_set(struct lockstep_guest *g, const char *reason)
 	snprintf(g->reason, sizeof(g->reason), "%s", reason);
 }
 
+/* An event with what led to it and what can be done. */
+static void tell(const struct lockstep_guest *g, const char *name, const char *remedy)
+{
+	struct json_object *o = lockstep_guest_event_json(g);
+
+	if (o) {
+		if (g->reason[0])
+			lockstep_json_add_str(o, "reason", g->reason);
+		lockstep_json_add_str(o, "remedy", remedy);
+	}
+	lockstep_event_emit(name, o);
+}
+
 static uint64_t since(const struct lockstep_guest *g)
 {
 	return lockstep_guest_now(g) - g->since_ns;
@@ -149,7 +162,8 @@ static void enter_solo(struct lockstep_guest *g, uint32_t old)
 		return;
 	}
 	lockstep_guest_note(g, "unprotected: no backup (cloning not available yet)");
-	lockstep_event_emit("guest.unprotected", lockstep_guest_event_json(g));
+	tell(g, "guest.unprotected",
+	     "it runs without a backup: mend the other host, then power the guest off and start it again here");
 }
 
 static void enter_sync_src(struct lockstep_guest *g, uint32_t old)
@@ -249,8 +263,11 @@ static void enter_halted(struct lockstep_guest *g, uint32_t old)
 
 	lockstep_flow_end(g);
 	lockstep_guest_note(g, closed ? "powered off" : "halted: this instance is over");
-	lockstep_event_emit(closed ? "guest.closed" : "guest.halted",
-			    lockstep_guest_event_json(g));
+	if (closed)
+		lockstep_event_emit("guest.closed", lockstep_guest_event_json(g));
+	else
+		tell(g, "guest.halted",
+		     "the other half goes on; its disks are the right ones: copy them before a start here");
 }
 
 /* --- as long as it lasts -------------------------------------------------- */

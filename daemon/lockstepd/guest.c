@@ -499,6 +499,28 @@ static void rate_sample(struct lockstep_guest *g, uint64_t now)
 	g->rate_lsn = lsn;
 }
 
+/* Nothing is lost, but the guest stands still meanwhile: somebody may wonder why. */
+static void log_full_tell(struct lockstep_guest *g, uint64_t now)
+{
+	uint64_t times = g->info.stats[LOCKSTEP_S_LOG_FULL];
+	struct json_object *o;
+
+	if (times == g->full || (g->full_ns && now - g->full_ns < LOCKSTEP_FULL_NS))
+		return;
+	o = lockstep_guest_event_json(g);
+	if (o) {
+		lockstep_json_add_u64(o, "times", times - g->full);
+		lockstep_json_add_u64(o, "lag_bytes", g->info.stats[LOCKSTEP_S_LAG_BYTES]);
+		lockstep_json_add_str(o, "reason",
+				      "its log is full: the guest waits until the backup acknowledges some");
+		lockstep_json_add_str(o, "remedy",
+				      "see whether the log network is slow or the backup's host stands still; a larger log_size evens out short ones");
+	}
+	g->full = times;
+	g->full_ns = now;
+	lockstep_event_emit("guest.log-full", o);
+}
+
 static void guest_tick(struct lockstep_guest *g, uint64_t now)
 {
 	uint64_t patience = g->info.silence_ms ? g->info.silence_ms : LOCKSTEP_DAEMON_SILENCE_MS;
@@ -513,6 +535,7 @@ static void guest_tick(struct lockstep_guest *g, uint64_t now)
 		g->core->ops->alive(g->core->user, g->info.id);
 		lockstep_guest_refresh(g);
 		rate_sample(g, now);
+		log_full_tell(g, now);
 	}
 	lockstep_guest_settle(g);
 }
@@ -544,8 +567,11 @@ void lockstep_core_gap(struct lockstep_core *core, uint64_t gap_ns)
 	struct lockstep_guest *g;
 
 	core->tick_ns = now;
-	if (o)
+	if (o) {
 		lockstep_json_add_u64(o, "gap_ms", gap_ns / LOCKSTEP_NSEC_PER_MSEC);
+		lockstep_json_add_str(o, "reason",
+				      "this daemon did not run: its host was suspended or overloaded, or it was stopped");
+	}
 	lockstep_event_emit("daemon.gap", o);
 	TAILQ_FOREACH(g, &core->guests, entry) {
 		if (g->gone || g->foreign)

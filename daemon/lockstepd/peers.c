@@ -34,6 +34,7 @@ struct request {
  * @peer: the transport's
  * @requests: sent to it
  * @congested: its queue is above its mark
+ * @deaf: we hear it, but it does not hear us: told once
  * @connect_error: why the last attempt failed: told once
  * @next_id: of requests
  */
@@ -43,6 +44,7 @@ struct peer {
 	struct lockstep_peer *peer;
 	LIST_HEAD(, request) requests;
 	bool congested;
+	bool deaf;
 	int connect_error;
 	uint32_t next_id;
 };
@@ -326,39 +328,55 @@ static size_t on_heartbeat_fill(struct lockstep_peer *peer, void *buf, size_t si
 	return len > 0 ? (size_t)len : 0;
 }
 
-static void on_heartbeat(struct lockstep_peer *peer, const struct lockstep_heartbeat_info *info)
-{
-	struct peer *p = lockstep_peer_user(peer);
-	struct lockstep_fact facts[LOCKSTEP_FACTS_MAX];
-	int n = lockstep_facts_decode(info->payload, info->len, facts);
-
-	if (n < 0)
-		return;
-	lockstep_core_heartbeat(&p->d->core, p->node, facts, (size_t)n);
-	lockstepd_module_kick(p->d);
-}
-
-static void silence_tell(const char *name, struct lockstep_peer *peer, uint64_t ns)
+static void silence_tell(const char *name, struct lockstep_peer *peer, uint64_t ns,
+			 const char *remedy)
 {
 	struct json_object *o = json_object_new_object();
 
 	if (o) {
 		lockstep_json_add_str(o, "peer", lockstep_peer_name(peer));
 		lockstep_json_add_u64(o, "silent_ms", ns / LOCKSTEP_NSEC_PER_MSEC);
+		if (remedy)
+			lockstep_json_add_str(o, "remedy", remedy);
 	}
 	lockstep_event_emit(name, o);
+}
+
+/* Heartbeats of a peer tell when it last heard ours. */
+static void deaf_look(struct peer *p, const struct lockstep_heartbeat_info *info)
+{
+	bool deaf = info->peer_heard && info->peer_heard_ns >= p->d->core.cfg.silence_ns;
+
+	if (deaf && !p->deaf)
+		silence_tell("peer.deaf", p->peer, info->peer_heard_ns,
+			     "it is heard, but hears nothing from here: the link fails in this direction only");
+	p->deaf = deaf;
+}
+
+static void on_heartbeat(struct lockstep_peer *peer, const struct lockstep_heartbeat_info *info)
+{
+	struct peer *p = lockstep_peer_user(peer);
+	struct lockstep_fact facts[LOCKSTEP_FACTS_MAX];
+	int n = lockstep_facts_decode(info->payload, info->len, facts);
+
+	deaf_look(p, info);
+	if (n < 0)
+		return;
+	lockstep_core_heartbeat(&p->d->core, p->node, facts, (size_t)n);
+	lockstepd_module_kick(p->d);
 }
 
 static void on_silence(struct lockstep_peer *peer, uint64_t silent_ns, unsigned int count)
 {
 	/* guests are judged one by one in the core; this is for people */
 	if (count == 1)
-		silence_tell("peer.silent", peer, silent_ns);
+		silence_tell("peer.silent", peer, silent_ns,
+			     "see whether its host and its lockstepd run, and the log network in both directions");
 }
 
 static void on_heard(struct lockstep_peer *peer, uint64_t silent_ns)
 {
-	silence_tell("peer.heard", peer, silent_ns);
+	silence_tell("peer.heard", peer, silent_ns, NULL);
 }
 
 static void on_loop_gap(struct lockstep_transport *t, uint64_t gap_ns)

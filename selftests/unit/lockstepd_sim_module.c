@@ -457,6 +457,8 @@ static void primary_step(struct sim_host *h, struct sim_guest *g)
 		g->started = true;
 		if (g->head - g->tail + g->rate <= g->room || open)
 			g->head += g->rate;
+		else
+			g->info.stats[LOCKSTEP_S_LOG_FULL]++;
 		if (open)
 			g->tail = g->head;
 	}

@@ -479,6 +479,29 @@ static void test_full_log_of_the_twin(void **state)
 	sim_exit(&s);
 }
 
+/* A backup that is too slow holds the guest up: nobody takes it for a failure, but it is told, now and then. */
+static void test_full_log_of_the_primary(void **state)
+{
+	struct sim_guest *primary;
+	struct sim s;
+
+	(void)state;
+	sim_pair(&s);
+	primary = sim_guest(&s, SIM_A);
+	primary->rate = 5000;
+	primary->room = 8192;
+	s.alarms = 0;
+	sim_run(&s, 20000);
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
+	assert_true(primary->info.stats[LOCKSTEP_S_LOG_FULL] > 0);
+	assert_int_equal(s.alarms, 1);
+	assert_string_equal(s.last_alarm, "guest.log-full");
+	sim_run(&s, 60000);
+	assert_int_equal(s.alarms, 2);
+	sim_exit(&s);
+}
+
 static void test_poweroff(void **state)
 {
 	struct sim s;
@@ -741,6 +764,7 @@ int main(void)
 		cmocka_unit_test(test_divergence_in_the_backlog),
 		cmocka_unit_test(test_slow_twin_drains_before_it_claims),
 		cmocka_unit_test(test_full_log_of_the_twin),
+		cmocka_unit_test(test_full_log_of_the_primary),
 		cmocka_unit_test(test_poweroff),
 		cmocka_unit_test(test_poweroff_told),
 		cmocka_unit_test(test_poweroff_alone),
