@@ -112,11 +112,14 @@ timeout = 3s
 
     # -- life ---------------------------------------------------------------
 
-    def start_arbiter(self):
-        store = os.path.join(self.lab.dir, "arbiter")
-        self.arbiter = self.lab.outside(
-            [parts.built("lockstep-arbiter"), "--listen", f"{self.lab.net.address('arb')}:{ARBITER_PORT}",
-             "--store", store, "--keys", os.path.join(self.keys, ARBITER_NODE)], "arbiter")
+    def start_arbiter(self, name="arbiter", port=ARBITER_PORT):
+        """The arbiter, or another one; its store is the folder of that name."""
+        arbiter = self.lab.outside(
+            [parts.built("lockstep-arbiter"), "--listen", f"{self.lab.net.address('arb')}:{port}",
+             "--store", os.path.join(self.lab.dir, name), "--keys", os.path.join(self.keys, ARBITER_NODE)], name)
+        if port == ARBITER_PORT:
+            self.arbiter = arbiter
+        return arbiter
 
     def start_host(self, host):
         """Boot one host to where its daemon runs."""
@@ -130,6 +133,13 @@ timeout = 3s
 
     def start_daemon(self, host):
         self.daemons[host.name] = host.spawn("exec lockstepd", log="lockstepd.log")
+
+    def restart_daemon(self, host, change):
+        """With a configuration that a sed expression changes."""
+        host.run(f"sed -i '{change}' /etc/lockstep/lockstepd.conf")
+        self.daemons[host.name].signal(15)
+        self.daemons[host.name].wait(30)
+        self.start_daemon(host)
 
     def kill_daemon(self, host):
         """SIGKILL; its guest loses its daemon."""
@@ -145,7 +155,7 @@ timeout = 3s
         self.start_guest()
         return self
 
-    def again(self):
+    def again(self, start=True):
         """A new guest on the same hosts; one that was killed is booted, daemons that are gone are started."""
         self.uuid = str(uuid.uuid4())
         for host, other in ((self.a, "b"), (self.b, "a")):
@@ -159,8 +169,14 @@ timeout = 3s
                 self.start_daemon(host)
             host.run("rm -f /var/log/lockstep/serial")
             host.put(self._definition(other).encode(), f"/etc/lockstep/guests/{NAME}.conf")
-        self.start_guest()
-        self.wait_service()
+        if start:
+            self.start_guest()
+            self.wait_service()
+
+    def protected(self):
+        """Is it a pair, with the guest on a and its twin on b?"""
+        return all(h.running for h in self.hosts) and \
+            (self.state(self.a), self.state(self.b)) == ("protected-primary", "protected-backup")
 
     def live(self):
         """Names of the hosts whose instance may let outputs out by itself."""
