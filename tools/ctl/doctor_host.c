@@ -238,23 +238,23 @@ void ctl_doctor_kvm(struct ctl_doctor *d)
 static void kernel_check(struct ctl_doctor *d, const char *release, bool loaded)
 {
 	static const char remedy[] =
-		"boot Debian's 6.1 (apt-get install linux-image-amd64 on Debian 12)";
+		"boot Debian's 6.1 or 6.12 (apt-get install linux-image-amd64 on Debian 12)";
 	unsigned int major = 0, minor = 0;
 
 	if (sscanf(release, "%u.%u", &major, &minor) != 2)
 		ctl_doctor_add(d, "kernel", CTL_RESULT_UNKNOWN, "mount /proc",
 			       "/proc/sys/kernel/osrelease does not tell what runs");
-	else if (major == 6 && minor == 1)
+	else if (major == 6 && (minor == 1 || minor == 12))
 		ctl_doctor_add(d, "kernel", CTL_RESULT_OK, NULL, "%s", release);
 	else if (loaded)
 		ctl_doctor_add(d, "kernel", CTL_RESULT_WARNING, remedy,
-			       "%s: the module is loaded, but what is tested is 6.1", release);
-	else if (major == 6 && minor > 1 && minor <= 12)
+			       "%s: the module is loaded, but what is tested is 6.1 and 6.12", release);
+	else if (major == 6 && minor > 1 && minor < 12)
 		ctl_doctor_add(d, "kernel", CTL_RESULT_WARNING, remedy,
-			       "%s: what is tested is 6.1", release);
+			       "%s: what is tested is 6.1 and 6.12", release);
 	else
 		ctl_doctor_add(d, "kernel", CTL_RESULT_FAILURE, remedy,
-			       "%s: the module is for 6.1", release);
+			       "%s: the module is for 6.1 and 6.12", release);
 }
 
 /* Is the module installed for this kernel? */
