@@ -27,7 +27,11 @@ from .agent import Gone                                 # noqa: F401
 from .host import Host, HostError                       # noqa: F401
 from .net import Net, NetError, start                   # noqa: F401
 
-LONG = bool(os.environ.get("LOCKSTEP_LONG"))    # the campaigns of make check-long
+# Three lengths of a scenario: LONG in make check-long; on other kernels than the usual one BRIEF, in
+# make check-long neither.
+OTHER_KERNEL = os.environ.get("LAB_KERNEL", "6.1") != "6.1"
+LONG = bool(os.environ.get("LOCKSTEP_LONG")) and not OTHER_KERNEL
+BRIEF = OTHER_KERNEL and not os.environ.get("LOCKSTEP_LONG")
 
 
 class Stop(Exception):
