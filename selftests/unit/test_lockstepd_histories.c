@@ -11,7 +11,8 @@
  * Sources: daemon/arbiter/backend.c daemon/common/bytes.c daemon/common/uuid.c daemon/common/file.c daemon/common/json.c
  * Sources: daemon/common/log.c daemon/transport/wire.c kmod/state.c
  *
- * LOCKSTEP_SEED runs one history, LOCKSTEP_HISTORIES sets how many there are,
+ * LOCKSTEP_SEED runs one history, LOCKSTEP_HISTORIES sets how many there are;
+ * with LOCKSTEP_LONG there are many, from a random seed on, which is printed.
  * SIM_TRACE prints every event.
  */
 #include <inttypes.h>
@@ -20,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include <cmocka.h>
 
@@ -32,7 +34,7 @@ static void misfortune(struct sim *s)
 {
 	int host = (int)(sim_rand(s) % SIM_HOSTS);
 
-	switch (sim_rand(s) % 12) {
+	switch (sim_rand(s) % 16) {
 	case 0:
 		sim_cut(s, true);
 		break;
@@ -55,8 +57,11 @@ static void misfortune(struct sim *s)
 		s->host[host].arbiter_lost_reply = true;
 		break;
 	case 7:
-		if (sim_rand(s) % 4 == 0)
-			sim_host_kill(s, host);
+		if (sim_rand(s) % 4)
+			break;
+		sim_host_kill(s, host);
+		if (sim_rand(s) % 2)
+			sim_host_boot(s, host);
 		break;
 	case 8:
 		if (sim_guest(s, host) && sim_rand(s) % 4 == 0)
@@ -70,6 +75,21 @@ static void misfortune(struct sim *s)
 		if (sim_rand(s) % 8 == 0 && sim_state(s, SIM_A) == S(PROTECTED_P))
 			sim_poweroff(s, SIM_A);
 		break;
+	case 11:
+		s->hang = true;
+		break;
+	case 12:
+		s->lose += (unsigned int)(sim_rand(s) % 20);
+		break;
+	case 13:
+		/* a link or a twin that is too slow: the log fills */
+		if (sim_guest(s, host))
+			sim_guest(s, host)->room = 2048 + sim_rand(s) % 8192;
+		break;
+	case 14:
+		/* its daemon reads late, but lives */
+		s->host[host].stalled_ns = s->now + sim_rand(s) % 3000 * SIM_MS;
+		break;
 	default:
 		if (sim_rand(s) % 8 == 0 && sim_guest(s, SIM_B))
 			sim_guest(s, SIM_B)->diverge_at = 1 + sim_rand(s) % (1 << 20);
@@ -82,6 +102,8 @@ static void repair(struct sim *s)
 	int i;
 
 	sim_cut(s, false);
+	s->hang = false;
+	s->lose = 0;
 	for (i = 0; i < SIM_HOSTS; i++) {
 		s->host[i].arbiter_reachable = true;
 		s->host[i].arbiter_lost_reply = false;
@@ -148,14 +170,21 @@ static void history(uint64_t seed)
 static void test_random_histories(void **state)
 {
 	const char *one = getenv("LOCKSTEP_SEED"), *many = getenv("LOCKSTEP_HISTORIES");
-	uint64_t n = many ? strtoull(many, NULL, 0) : 150, i;
+	bool campaign = getenv("LOCKSTEP_LONG") && *getenv("LOCKSTEP_LONG");
+	uint64_t n = campaign ? 1500 : 150, first = 1, i;
 
 	(void)state;
 	if (one) {
 		history(strtoull(one, NULL, 0));
 		return;
 	}
-	for (i = 1; i <= n; i++)
+	if (many)
+		n = strtoull(many, NULL, 0);
+	/* others each time */
+	if (campaign && getrandom(&first, 4, 0) != 4)
+		fail_msg("no random seed");
+	print_message("histories of seeds %" PRIu64 " to %" PRIu64 "\n", first, first + n - 1);
+	for (i = first; i < first + n; i++)
 		history(i);
 }
 
