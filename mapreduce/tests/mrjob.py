@@ -15,7 +15,7 @@ import traceback
 BUILD = os.environ.get("MR_BUILD") or os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                                   "../../build/mapreduce")
 LONG = bool(os.environ.get("LOCKSTEP_LONG"))
-SEED = int(os.environ.get("LOCKSTEP_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+SEED = int(os.environ.get("LOCKSTEP_SEED") or random.SystemRandom().randrange(1 << 32))
 CHAOS = os.path.join(BUILD, "tests/apps/chaos.so")
 LIMIT = 60  # seconds that a job may take
 
@@ -136,7 +136,7 @@ class Tap:
     def __init__(self):
         self.count = 0
         self.failed = 0
-        print("# LOCKSTEP_TEST_SEED=%d" % SEED, flush=True)
+        print("# LOCKSTEP_SEED=%d" % SEED, flush=True)
 
     def test(self, name, function, *args):
         self.count += 1

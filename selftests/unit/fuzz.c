@@ -2,22 +2,27 @@
 /* Damaging good bytes at random, repeatably. */
 #include "fuzz.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#define LONGER	20		/* times as many rounds in a campaign */
+
 static uint64_t rng = 1;
 
 void fuzz_seed(void)
 {
-	const char *env = getenv("LOCKSTEP_SEED");
+	const char *env = getenv("LOCKSTEP_SEED"), *rounds = getenv("LOCKSTEP_FUZZ");
 
 	if (env)
 		rng = strtoull(env, NULL, 0);
 	else if (getrandom(&rng, sizeof(rng), 0) != sizeof(rng))
 		abort();
-	printf("# LOCKSTEP_SEED=0x%llx\n", (unsigned long long)rng);
+	printf("# again: LOCKSTEP_SEED=0x%llx%s%s%s %s\n", (unsigned long long)rng,
+	       getenv("LOCKSTEP_LONG") ? " LOCKSTEP_LONG=1" : "",
+	       rounds ? " LOCKSTEP_FUZZ=" : "", rounds ? rounds : "", program_invocation_name);
 	fflush(stdout);
 	if (!rng)
 		rng = 1;
@@ -31,11 +36,18 @@ uint64_t fuzz_random(void)
 	return rng * 0x2545f4914f6cdd1dULL;
 }
 
+uint64_t fuzz_below(uint64_t limit)
+{
+	return fuzz_random() % limit;
+}
+
 unsigned int fuzz_rounds(unsigned int def)
 {
 	const char *env = getenv("LOCKSTEP_FUZZ");
 
-	return env ? (unsigned int)strtoul(env, NULL, 0) : def;
+	if (env)
+		return (unsigned int)strtoul(env, NULL, 0);
+	return getenv("LOCKSTEP_LONG") ? LONGER * def : def;
 }
 
 /* Values that break bounds more often than random ones do. */

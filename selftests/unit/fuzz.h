@@ -6,11 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Seed the generator from LOCKSTEP_SEED, or at random; prints the seed. */
+/* Seed the generator from LOCKSTEP_SEED, or at random; prints what repeats the run. */
 void fuzz_seed(void);
 uint64_t fuzz_random(void);
+uint64_t fuzz_below(uint64_t limit);
 
-/* Number of rounds: LOCKSTEP_FUZZ or @def. */
+/* Number of rounds: LOCKSTEP_FUZZ, or @def, times 20 in a campaign (LOCKSTEP_LONG). */
 unsigned int fuzz_rounds(unsigned int def);
 
 /**

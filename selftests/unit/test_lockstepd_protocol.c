@@ -4,12 +4,11 @@
  * no bytes a peer may send are read out of bounds or taken for what they aren't.
  *
  * Sources: daemon/lockstepd/protocol.c daemon/common/bytes.c daemon/common/uuid.c
- * Sources: daemon/common/file.c daemon/transport/wire.c kmod/record.c
+ * Sources: daemon/common/file.c daemon/transport/wire.c kmod/record.c selftests/unit/fuzz.c
  *
  * LOCKSTEP_SEED repeats a run of the fuzzer, LOCKSTEP_FUZZ sets its rounds.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,23 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "common/uuid.h"
+#include "fuzz.h"
 #include "kmod/record.h"
 #include "lockstepd/protocol.h"
-
-static uint64_t rng;
-
-static uint64_t rand64(void)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return rng;
-}
 
 static struct lockstep_uuid uuid_of(uint8_t b)
 {
@@ -291,50 +280,39 @@ static void test_facts(void **state)
 }
 
 /*
- * Corrupt whole messages at random; the sanitizers watch. What is accepted must
- * be a message that encodes again to what was taken (a LOG: but for its batch).
+ * Whole messages and their damaged copies; the sanitizers watch. What is accepted
+ * must be a message that encodes again to what was taken (a LOG: but for its batch).
  */
-static void fuzz_once(uint64_t round)
+static void fuzz_decode(const uint8_t *data, size_t len)
 {
-	uint8_t buf[2048], again[LOCKSTEPD_MESSAGE_MAX], *heap;
-	unsigned int type = 1 + (unsigned int)(rand64() % LOCKSTEP_MESSAGE_MAX), flips;
 	struct lockstep_fact facts[LOCKSTEP_FACTS_MAX];
+	uint8_t again[LOCKSTEPD_MESSAGE_MAX];
 	struct lockstep_message m;
-	size_t n = whole(type, buf, sizeof(buf));
+	size_t tail;
 	int ret;
 
-	for (flips = (unsigned int)(rand64() % 4); flips; flips--)
-		buf[rand64() % n] = (uint8_t)rand64();
-	if (rand64() % 4 == 0)
-		n = rand64() % (n + 1);
-	/* on the heap with nothing behind it, where ASan sees each byte too many */
-	heap = malloc(n ? n : 1);
-	assert_non_null(heap);
-	memcpy(heap, buf, n);
-	lockstep_facts_decode(heap, n, facts);
-	ret = lockstep_message_decode(heap, n, &m);
-	if (!ret) {
-		size_t tail = m.type == LOCKSTEP_MESSAGE_LOG ? m.log.len : 0;
-
-		ret = lockstep_message_encode(&m, again, sizeof(again));
-		if (ret < 0 || (size_t)ret != n - tail)
-			fail_msg("round %" PRIu64 ": %s decoded but encodes to %d of %zu bytes",
-				 round, lockstep_message_name(m.type), ret, n - tail);
-	}
-	free(heap);
+	lockstep_facts_decode(data, len, facts);
+	if (lockstep_message_decode(data, len, &m))
+		return;
+	tail = m.type == LOCKSTEP_MESSAGE_LOG ? m.log.len : 0;
+	ret = lockstep_message_encode(&m, again, sizeof(again));
+	if (ret < 0 || (size_t)ret != len - tail)
+		fail_msg("%s decoded but encodes to %d of %zu bytes",
+			 lockstep_message_name(m.type), ret, len - tail);
 }
 
 static void test_fuzz(void **state)
 {
-	const char *s = getenv("LOCKSTEP_SEED"), *r = getenv("LOCKSTEP_FUZZ");
-	uint64_t seed = s ? strtoull(s, NULL, 0) : (uint64_t)time(NULL) * 2654435761U;
-	uint64_t rounds = r ? strtoull(r, NULL, 0) : 200000, i;
+	unsigned int i, type, rounds = fuzz_rounds(200000);
+	uint8_t buf[2048];
+	size_t n;
 
 	(void)state;
-	rng = seed | 1;
-	printf("# LOCKSTEP_SEED=%" PRIu64 "\n", seed);
-	for (i = 0; i < rounds; i++)
-		fuzz_once(i);
+	for (i = 0; i < rounds; i++) {
+		type = 1 + (unsigned int)fuzz_below(LOCKSTEP_MESSAGE_MAX);
+		n = whole(type, buf, sizeof(buf));
+		fuzz_one(buf, n, fuzz_decode);
+	}
 }
 
 int main(void)
@@ -350,5 +328,6 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	fuzz_seed();
 	return cmocka_run_group_tests_name("lockstepd protocol", tests, NULL, NULL);
 }

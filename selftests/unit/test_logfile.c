@@ -3,13 +3,15 @@
  * Log files of lockstep-log: what was written is read back; cut short at any
  * byte they are good as far as they go; harmed ones are refused.
  *
- * Sources: tools/log/logfile.c kmod/record.c
+ * Sources: tools/log/logfile.c tools/log/dump.c tools/log/common.c kmod/record.c
+ * Sources: kmod/state.c daemon/lockstepd/netlink.c daemon/lockstepd/info.c daemon/common
+ * Sources: selftests/unit/fuzz.c
  *
- * LOCKSTEP_SEED repeats a run of the fuzzer.
+ * LOCKSTEP_SEED repeats a run of the fuzzer, LOCKSTEP_FUZZ sets its rounds.
  */
 #include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,12 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "fuzz.h"
 #include "kmod/record.h"
+#include "log/log.h"
 #include "log/logfile.h"
 
 #define BATCHES	20
@@ -31,7 +34,7 @@ static char path[] = "/tmp/lockstep-log-XXXXXX";
 static const struct lockstep_uuid uuid = { { 1, 2, 3 } }, instance = { { 4, 5, 6 } };
 static struct lockstep_logfile lf;
 
-/* A batch of clock records, n of them. */
+/* A batch of clock records, n of them, and long ones, half of them. */
 static size_t batch_make(uint8_t *buf, uint64_t lsn, unsigned int n)
 {
 	struct lockstep_batch head = {
@@ -40,12 +43,18 @@ static size_t batch_make(uint8_t *buf, uint64_t lsn, unsigned int n)
 		.lsn = htole64(lsn),
 		.horizon = htole64(lsn),
 	};
+	static const uint8_t payload[8] = { 1 };
+	struct lockstep_rec rec = { .len = sizeof(payload), .payload = payload };
 	size_t len = 0;
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
 		len += lockstep_record_short_put(buf + sizeof(head) + len, LOCKSTEP_RECORD_TSC,
 						 1000 + i);
+	for (i = 0; i < n / 2; i++, len += sizeof(struct lockstep_record) + rec.len) {
+		rec.type = i % 2 ? LOCKSTEP_RECORD_INPUT : LOCKSTEP_RECORD_WALL;
+		lockstep_record_long_put(buf + sizeof(head) + len, &rec);
+	}
 	head.len = htole32((uint32_t)len);
 	memcpy(buf, &head, sizeof(head));
 	lockstep_batch_seal((struct lockstep_batch *)buf);
@@ -188,35 +197,84 @@ static void test_other_files(void **state)
 
 static void test_fuzz(void **state)
 {
-	const char *s = getenv("LOCKSTEP_SEED");
-	uint64_t seed = s ? strtoull(s, NULL, 0) : (uint64_t)time(NULL) * 2654435761U;
-	uint64_t rng = seed | 1;
+	unsigned int round, rounds = fuzz_rounds(3000);
 	size_t len;
 	uint8_t *all = file_make(&len), *copy = malloc(len);
-	int round;
 
 	(void)state;
 	assert_non_null(copy);
-	printf("# LOCKSTEP_SEED=%" PRIu64 "\n", seed);
-	for (round = 0; round < 3000; round++) {
-		uint64_t at;
+	for (round = 0; round < rounds; round++) {
+		/* behind the head: identities are not checked */
+		size_t at = 48 + fuzz_below(len - 48);
 		bool closed = false;
 		int n;
 
-		rng ^= rng << 13;
-		rng ^= rng >> 7;
-		rng ^= rng << 17;
-		/* behind the head: identities are not checked */
-		at = 48 + rng % (len - 48);
 		memcpy(copy, all, len);
-		copy[at] ^= (uint8_t)(1 + (rng >> 32) % 255);
+		copy[at] ^= (uint8_t)(1 + fuzz_below(255));
 		file_write(copy, len);
 		n = read_all(&closed);
 		/* whatever is harmed, it is seen: as that, or as an early end */
 		if (n >= 0 && closed)
-			fail_msg("byte %" PRIu64 " changed unnoticed (LOCKSTEP_SEED=%" PRIu64 ")",
-				 at, seed);
+			fail_msg("byte %zu changed unnoticed", at);
 	}
+	free(copy);
+	free(all);
+}
+
+/* Damage in the records of one batch, which is sealed again as a hostile peer would. */
+static void damage_sealed(uint8_t *all, size_t len, unsigned int which)
+{
+	uint8_t buf[4096] __attribute__((aligned(8)));
+	struct lockstep_batch *batch = (struct lockstep_batch *)buf;
+	size_t at, size, i;
+
+	for (at = 48; at < len; at += size) {
+		memcpy(batch, all + at, sizeof(*batch));
+		size = sizeof(*batch) + le32toh(batch->len);
+		if (which-- || !batch->len)
+			continue;
+		memcpy(buf, all + at, size);
+		for (i = 1 + fuzz_below(3); i; i--)
+			buf[sizeof(*batch) + fuzz_below(size - sizeof(*batch))] =
+				(uint8_t)fuzz_random();
+		lockstep_batch_seal(batch);
+		memcpy(all + at, buf, size);
+	}
+}
+
+/* lockstep-log with a file that nobody wrote: it shows what it can and says how it ends. */
+static void test_fuzz_dump(void **state)
+{
+	struct lockstep_log_options opt = { .path = path };
+	unsigned int round, rounds = fuzz_rounds(1000), ends[LOG_SHORT + 1] = { 0 };
+	int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
+	size_t len;
+	uint8_t *all = file_make(&len), *copy = malloc(len);
+	int ret;
+
+	(void)state;
+	assert_non_null(copy);
+	fflush(stdout);
+	for (round = 0; round < rounds; round++) {
+		memcpy(copy, all, len);
+		damage_sealed(copy, len, (unsigned int)fuzz_below(BATCHES));
+		file_write(copy, fuzz_below(4) ? len : fuzz_below(len));
+		opt.json = fuzz_below(2);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		ret = fuzz_below(2) ? lockstep_log_dump(&opt) : lockstep_log_stats(&opt);
+		fflush(stdout);
+		dup2(out, STDOUT_FILENO);
+		dup2(err, STDERR_FILENO);
+		assert_in_range(ret, 0, LOG_SHORT);
+		ends[ret]++;
+	}
+	close(out);
+	close(err);
+	close(null);
+	printf("# %u files: %u whole, %u short, %u harmed\n", rounds, ends[0], ends[LOG_SHORT],
+	       ends[LOG_ERROR]);
+	assert_true(ends[0] && ends[LOG_SHORT] && ends[LOG_ERROR]);
 	free(copy);
 	free(all);
 }
@@ -248,8 +306,10 @@ int main(void)
 		cmocka_unit_test(test_cut_short),
 		cmocka_unit_test(test_other_files),
 		cmocka_unit_test(test_fuzz),
+		cmocka_unit_test(test_fuzz_dump),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	fuzz_seed();
 	return cmocka_run_group_tests_name("logfile", tests, setup, teardown);
 }

@@ -3,6 +3,7 @@
  * virtio-blk: two disks that stay equal, whatever happens to one
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/virtqueue.c tools/vmm/virtio.c tools/vmm/virtio_blk.c tools/vmm/disk.c
  * Sources: tools/vmm/suspects.c
  */

@@ -3,6 +3,7 @@
  * virtio-console: bytes out, bytes in, and what the guest has not taken yet
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/virtqueue.c tools/vmm/virtio.c tools/vmm/virtio_console.c
  */
 #include <errno.h>

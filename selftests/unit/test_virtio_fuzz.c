@@ -8,6 +8,7 @@
  * outputs and disk.
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/virtqueue.c tools/vmm/virtio.c tools/vmm/virtio_*.c tools/vmm/disk.c
  * Sources: tools/vmm/suspects.c tools/vmm/tap.c tools/vmm/kept.c
  *
@@ -27,6 +28,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fuzz.h"
 #include "virtio_machine.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
@@ -304,8 +306,7 @@ static int run(struct side *side, struct random r, unsigned int rounds)
 
 static void test_fuzz(void **state)
 {
-	const char *text = getenv("LOCKSTEP_FUZZ");
-	unsigned int rounds = text ? (unsigned int)strtoul(text, NULL, 0) : ROUNDS;
+	unsigned int rounds = fuzz_rounds(ROUNDS);
 	/* Anew at times: a device that is stopped learns nothing more. */
 	const unsigned int chunk = 5000;
 	size_t inputs[VMM_UNITS] = { 0 }, frames = 0;
@@ -349,8 +350,7 @@ static void test_fuzz(void **state)
 /* The state of a clone comes from another host: damaged, it is refused or harmless. */
 static void test_fuzz_state(void **state)
 {
-	const char *text = getenv("LOCKSTEP_FUZZ");
-	unsigned int loads = (text ? (unsigned int)strtoul(text, NULL, 0) : ROUNDS) / 500;
+	unsigned int loads = fuzz_rounds(ROUNDS) / 500;
 	unsigned int refused = 0, accepted = 0;
 	struct side side = { 0 }, clone = { 0 };
 	struct random r;

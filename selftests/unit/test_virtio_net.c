@@ -3,6 +3,7 @@
  * virtio-net: frames in both directions, on both sides of a pair
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/virtqueue.c tools/vmm/virtio.c tools/vmm/virtio_net.c tools/vmm/tap.c
  * Sources: tools/vmm/kept.c
  */

@@ -3,6 +3,7 @@
  * The PCI bus as a guest without ACPI finds it
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  */
 #include <errno.h>
 #include <linux/pci_regs.h>

@@ -3,6 +3,7 @@
  * Virtqueues: what a driver may do works, and what it may not is refused
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/virtqueue.c
  */
 #include <errno.h>

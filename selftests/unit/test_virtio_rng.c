@@ -3,6 +3,7 @@
  * virtio-rng: the twin gets the bytes of its primary
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/virtqueue.c tools/vmm/virtio.c tools/vmm/virtio_rng.c
  */
 #include <errno.h>

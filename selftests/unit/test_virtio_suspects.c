@@ -3,6 +3,7 @@
  * The set of sectors that nobody knows: exact while there is room, and never too small
  *
  * Sources: selftests/unit/virtio_machine.c tools/vmm/pci.c tools/vmm/state.c
+ * Sources: selftests/unit/fuzz.c
  * Sources: tools/vmm/suspects.c
  */
 #include <setjmp.h>

@@ -8,7 +8,9 @@
  *
  * Sources: selftests/unit/vmm_rig.c tools/vmm/pic.c tools/vmm/pit.c tools/vmm/rtc.c
  * Sources: tools/vmm/serial.c tools/vmm/i8042.c tools/vmm/pio.c tools/vmm/clock.c
- * Sources: tools/vmm/state.c
+ * Sources: tools/vmm/state.c selftests/unit/fuzz.c
+ *
+ * LOCKSTEP_SEED repeats a run.
  */
 #include <endian.h>
 #include <setjmp.h>
@@ -16,9 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 
+#include "fuzz.h"
 #include "vmm_rig.h"
 #include "vmm/i8042.h"
 #include "vmm/pic.h"
@@ -28,16 +30,6 @@
 #include "vmm/serial.h"
 
 #define STEPS	6000
-
-static uint64_t seed;
-
-static uint32_t next_random(uint64_t *x)
-{
-	*x ^= *x << 13;
-	*x ^= *x >> 7;
-	*x ^= *x << 17;
-	return (uint32_t)(*x >> 16);
-}
 
 static struct rig *machine(struct rig *primary)
 {
@@ -102,7 +94,7 @@ static void run_primary(struct rig *rig, struct history *history, unsigned int f
 	for (unsigned int i = from; i < to; i++) {
 		uint64_t payload;
 
-		history->steps[i].random = next_random(&seed);
+		history->steps[i].random = (uint32_t)fuzz_random();
 		rig->now += history->steps[i].random % 2000000;
 		rig->wall += history->steps[i].random % 2000000;
 		history->steps[i].tick = false;
@@ -252,7 +244,7 @@ static void test_harmed_states(void **state)
 		run_primary(rig, history, 0, 50);
 		saved = rig_save(rig, &len);
 		for (unsigned int i = 0; i < 3; i++)
-			saved[next_random(&seed) % len] = (uint8_t)next_random(&seed);
+			saved[fuzz_below(len)] = (uint8_t)fuzz_random();
 		if (rig_load(rig, saved, len))
 			refused++;
 		else
@@ -273,9 +265,7 @@ int main(void)
 		cmocka_unit_test(test_short_states_are_refused),
 		cmocka_unit_test(test_harmed_states),
 	};
-	const char *wanted = getenv("LOCKSTEP_SEED");
 
-	seed = wanted ? strtoull(wanted, NULL, 0) : (uint64_t)time(NULL) * 2654435761U | 1;
-	print_message("LOCKSTEP_SEED=%llu\n", (unsigned long long)seed);
+	fuzz_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

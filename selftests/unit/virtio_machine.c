@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "fuzz.h"
 #include "virtio_machine.h"
 #include "vmm/file.h"
 #include "vmm/state.h"
@@ -737,12 +738,8 @@ uint8_t driver_isr(struct driver *d)
 
 void random_init(struct random *r)
 {
-	const char *text = getenv("LOCKSTEP_SEED");
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	r->state = text ? strtoull(text, NULL, 0) : (uint64_t)ts.tv_nsec * 2654435761u + getpid();
-	printf("# LOCKSTEP_SEED=%llu\n", (unsigned long long)r->state);
+	fuzz_seed();
+	r->state = fuzz_random();
 }
 
 /* splitmix64 */

@@ -143,7 +143,7 @@ struct random {
 	uint64_t state;
 };
 
-/* The seed is printed, and taken from LOCKSTEP_SEED when that is set. */
+/* From fuzz_seed(): a copy gives a twin the same numbers. */
 void random_init(struct random *r);
 uint64_t random_next(struct random *r);
 uint32_t random_below(struct random *r, uint32_t limit);
