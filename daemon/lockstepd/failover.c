@@ -130,8 +130,11 @@ void lockstep_failover_lost(struct lockstep_guest *g, unsigned int event, const 
 	default:
 		return;
 	}
-	/* a primary that powered off in order is meant to be gone */
-	if (g->closed_seen && !lockstep_state_rule(g->state)->logs)
+	/*
+	 * A primary that powered off in order is meant to be gone. That is its word: who
+	 * has not come to the power-off himself asks the arbiter.
+	 */
+	if (g->closed_seen && g->state == LOCKSTEP_STATE_STOPPED_B)
 		return;
 	reason_set(g, reason);
 	lockstep_guest_event(g, event, 0, NULL);

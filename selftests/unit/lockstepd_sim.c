@@ -208,6 +208,89 @@ void sim_cut(struct sim *s, bool cut)
 	s->cut[SIM_B] = cut;
 }
 
+/* A message whose head may be right, about the newest guests of both. */
+static struct lockstep_message lie_head(struct sim *s, int host)
+{
+	struct sim_guest *here = sim_guest(s, host), *there = sim_guest(s, other(host));
+	struct lockstep_message m = {
+		.type = 1 + sim_rand(s) % LOCKSTEP_MESSAGE_MAX,
+		.guest = s->vm,
+		.generation = 1 + sim_rand(s) % 4,
+		.from = { { 0x1e } },
+		.to = { { 0x1e } },
+	};
+
+	if (here) {
+		m.to = here->info.instance;
+		m.from = here->info.peer;
+		if (sim_rand(s) % 4)
+			m.generation = here->info.generation + sim_rand(s) % 2;
+	}
+	if (there && sim_rand(s) % 2)
+		m.from = there->info.instance;
+	return m;
+}
+
+static void lie_hello(struct sim *s, int host, struct lockstep_message *m)
+{
+	struct lockstep_hello *hello = &m->hello;
+
+	strcpy(hello->name, "liar");
+	strcpy(hello->node, s->host[host].node->name);
+	hello->abi = LOCKSTEP_ABI_VERSION;
+	hello->state = (uint32_t)(sim_rand(s) % (LOCKSTEP_STATE_MAX + 1));
+	hello->flags = (uint32_t)(sim_rand(s) % 8);
+	hello->lsn = sim_rand(s) >> sim_rand(s) % 64;
+	hello->peer = m->to;
+	hello->boot_id = s->host[other(host)].boot_id;
+}
+
+/*
+ * Something the other daemon never said: any message in any state. But for one thing,
+ * which no daemon can find out: that its peer holds log that it does not.
+ */
+void sim_lie(struct sim *s, int host)
+{
+	struct sim_guest *there = sim_guest(s, other(host));
+	struct lockstep_batch batch = {
+		.magic = htole32(sim_rand(s) % 2 ? LOCKSTEP_BATCH_MAGIC : 0),
+		.version = htole16(LOCKSTEP_ABI_VERSION),
+		.lsn = htole64(sim_rand(s) >> sim_rand(s) % 64),
+	};
+	struct sim_host *h = &s->host[host];
+	struct lockstep_message m = lie_head(s, host);
+	struct lockstep_fact fact = {
+		.instance = m.from, .generation = m.generation, .stops = sim_rand(s),
+		.state = (uint32_t)(sim_rand(s) % (LOCKSTEP_STATE_MAX + 1)),
+	};
+
+	if (!h->daemon || !h->link || h->thaw_ns > s->now)
+		return;
+	switch (m.type) {
+	case LOCKSTEP_MESSAGE_HELLO:
+		lie_hello(s, host, &m);
+		break;
+	case LOCKSTEP_MESSAGE_LOG:
+		m.log.data = &batch;
+		m.log.len = sizeof(batch);
+		break;
+	case LOCKSTEP_MESSAGE_ACK:
+		m.ack.lsn = htole64(there ? sim_rand(s) % (there->head + 1) : 0);
+		break;
+	case LOCKSTEP_MESSAGE_REWIND:
+		m.lsn = sim_rand(s) >> sim_rand(s) % 64;
+		break;
+	case LOCKSTEP_MESSAGE_DIVERGED:
+		m.divergence.reason = LOCKSTEP_DIVERGENCE_OUTPUT;
+		break;
+	default:
+		break;
+	}
+	lockstep_core_message(&h->core, h->node, &m);
+	if (sim_rand(s) % 8 == 0)
+		lockstep_core_heartbeat(&h->core, h->node, &fact, 1);
+}
+
 static void beat_arrives(struct sim *s, struct sim_event *e)
 {
 	struct sim_host *h = &s->host[e->host];

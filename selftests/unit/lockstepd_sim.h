@@ -138,6 +138,8 @@ void sim_host_freeze(struct sim *s, int host, unsigned int ms);
 void sim_daemon_kill(struct sim *s, int host);
 void sim_daemon_start(struct sim *s, int host);
 void sim_link_reset(struct sim *s);
+/* A host's daemon is told something that the other never said. */
+void sim_lie(struct sim *s, int host);
 /* Both directions between the hosts. */
 void sim_cut(struct sim *s, bool cut);
 

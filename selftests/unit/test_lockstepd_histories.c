@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -144,7 +145,17 @@ static void expect_settled(struct sim *s, uint64_t seed)
 			 sim_state_name(sim_state(s, SIM_A)), sim_state_name(sim_state(s, SIM_B)));
 }
 
-static void history(uint64_t seed)
+static void lies(struct sim *s)
+{
+	int n;
+
+	for (n = (int)(sim_rand(s) % 30); n; n--) {
+		sim_lie(s, (int)(sim_rand(s) % SIM_HOSTS));
+		sim_run(s, (unsigned int)(sim_rand(s) % 20));
+	}
+}
+
+static void history(uint64_t seed, bool hostile)
 {
 	struct sim s;
 	int i, n;
@@ -156,7 +167,10 @@ static void history(uint64_t seed)
 	sim_run(&s, (unsigned int)(sim_rand(&s) % 1500));
 	n = 1 + (int)(sim_rand(&s) % 8);
 	for (i = 0; i < n; i++) {
-		misfortune(&s);
+		if (hostile)
+			lies(&s);
+		if (!hostile || sim_rand(&s) % 2)
+			misfortune(&s);
 		sim_run(&s, (unsigned int)(sim_rand(&s) % 2500));
 		if (sim_rand(&s) % 3 == 0)
 			repair(&s);
@@ -167,15 +181,14 @@ static void history(uint64_t seed)
 	sim_exit(&s);
 }
 
-static void test_random_histories(void **state)
+static void histories(bool hostile, uint64_t usual)
 {
 	const char *one = getenv("LOCKSTEP_SEED"), *many = getenv("LOCKSTEP_HISTORIES");
 	bool campaign = getenv("LOCKSTEP_LONG") && *getenv("LOCKSTEP_LONG");
-	uint64_t n = campaign ? 1500 : 150, first = 1, i;
+	uint64_t n = campaign ? 10 * usual : usual, first = 1, i;
 
-	(void)state;
 	if (one) {
-		history(strtoull(one, NULL, 0));
+		history(strtoull(one, NULL, 0), hostile);
 		return;
 	}
 	if (many)
@@ -185,13 +198,27 @@ static void test_random_histories(void **state)
 		fail_msg("no random seed");
 	print_message("histories of seeds %" PRIu64 " to %" PRIu64 "\n", first, first + n - 1);
 	for (i = first; i < first + n; i++)
-		history(i);
+		history(i, hostile);
+}
+
+static void test_random_histories(void **state)
+{
+	(void)state;
+	histories(false, 150);
+}
+
+/* Peers who say what is not so: the promises hold, and later all is well again. */
+static void test_hostile_peers(void **state)
+{
+	(void)state;
+	histories(true, 60);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_histories),
+		cmocka_unit_test(test_hostile_peers),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
