@@ -2,9 +2,9 @@
 /*
  * lockstep-arbiter as a program, through the client back end: requests, exactly
  * one winner among many, kill -9 between and during requests, a server that
- * hangs, and the command line.
+ * hangs, damaged requests, and the command line.
  *
- * LOCKSTEP_SEED repeats what is random.
+ * LOCKSTEP_SEED repeats what is random, LOCKSTEP_FUZZ sets the fuzzer's rounds.
  *
  * Programs: daemon/lockstep-arbiter
  * Sources: daemon/arbiter/backend.c daemon/arbiter/record.c daemon/arbiter/wire.c
@@ -29,6 +29,7 @@
 #include <cmocka.h>
 
 #include "arbiter/backend.h"
+#include "arbiter/wire.h"
 #include "arbiter_fixture.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -366,6 +367,148 @@ static void test_wrong_arbiter(void **state)
 	wrong->ops->destroy(wrong);
 }
 
+/* --- requests that no client of ours makes ------------------------------- */
+
+static struct lockstep_conn *raw;
+static bool raw_up, raw_quiet;
+static unsigned int raw_malformed, raw_others;
+
+static void on_raw_up(struct lockstep_conn *conn)
+{
+	(void)conn;
+	raw_up = true;
+}
+
+static void on_raw_message(struct lockstep_conn *conn, const struct lockstep_msg *msg,
+			   const void *data, size_t len)
+{
+	struct lockstep_arbiter_reply reply;
+	struct lockstep_reader r;
+
+	(void)conn;
+	(void)msg;
+	lockstep_reader_init(&r, data, len);
+	assert_int_equal(lockstep_arbiter_read_reply(&r, &reply), 0);
+	if (reply.refusal == LOCKSTEP_REFUSAL_MALFORMED)
+		raw_malformed++;
+	else
+		raw_others++;
+	raw_quiet = true;
+}
+
+static void on_raw_closed(struct lockstep_conn *conn, int error, const char *reason)
+{
+	(void)conn;
+	(void)error;
+	(void)reason;
+	raw = NULL;
+	raw_quiet = true;
+}
+
+static const struct lockstep_service_ops raw_ops = {
+	.up = on_raw_up,
+	.message = on_raw_message,
+	.closed = on_raw_closed,
+};
+
+static uint32_t raw_kind;
+
+/* One request; the server answers it, whatever it is, and lives. */
+static void raw_ask(const uint8_t *data, size_t len)
+{
+	struct lockstep_msg msg = {
+		.channel = fuzz_below(50) ? LOCKSTEP_ARBITER_CHANNEL : 2,
+		.kind = fuzz_below(50) ? raw_kind : (uint32_t)fuzz_below(9),
+		.id = 1,
+	};
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+
+	raw_quiet = false;
+	assert_true(lockstep_conn_send(raw, &msg, &iov, 1) >= 0);
+	afx_wait(&raw_quiet);
+	assert_non_null(raw);
+}
+
+/* A good request of any kind, about generation 1 or 2 of a guest. */
+static size_t request_make(uint8_t *buf, size_t size, const struct lockstep_uuid *vm,
+			   const struct lockstep_uuid *store)
+{
+	struct lockstep_arbiter_key key = { .vm = *vm, .generation = 1 + fuzz_below(2) };
+	struct lockstep_arbiter_open open = afx_open_of(store, key.generation, 0, 1, 2);
+	struct lockstep_arbiter_mark mark = {
+		.generation = key.generation, .by = afx_member("a", 1),
+	};
+	char text[LOCKSTEP_ARBITER_KEY_MAX];
+	uint8_t value[LOCKSTEP_ARBITER_VALUE_MAX];
+	struct lockstep_writer w;
+	int len;
+
+	lockstep_writer_init(&w, buf, size);
+	raw_kind = 1 + (uint32_t)fuzz_below(LOCKSTEP_ARBITER_OP_MAX);
+	key.kind = 1 + fuzz_below(3);
+	lockstep_arbiter_key_format(&key, text);
+	switch (raw_kind) {
+	case LOCKSTEP_ARBITER_CREATE:
+	case LOCKSTEP_ARBITER_CLAIM:
+		len = key.kind == LOCKSTEP_RECORD_OPEN ?
+		      lockstep_arbiter_open_encode(&open, value, sizeof(value)) :
+		      lockstep_arbiter_mark_encode(&mark, value, sizeof(value));
+		assert_true(len > 0);
+		lockstep_write_str(&w, text);
+		lockstep_arbiter_write_blob(&w, value, (size_t)len);
+		break;
+	case LOCKSTEP_ARBITER_GET:
+		lockstep_write_str(&w, text);
+		break;
+	case LOCKSTEP_ARBITER_LIST:
+		text[fuzz_below(strlen(text))] = '\0';
+		lockstep_write_str(&w, text);
+		lockstep_write_str(&w, "");
+		break;
+	case LOCKSTEP_ARBITER_PRUNE:
+		lockstep_write_bytes(&w, vm->b, sizeof(vm->b));
+		lockstep_write_u64(&w, fuzz_below(4));
+		break;
+	default:
+		break;
+	}
+	assert_true(lockstep_writer_ok(&w));
+	return w.len;
+}
+
+static void test_fuzz(void **state)
+{
+	unsigned int i, rounds = fuzz_rounds(2000);
+	struct lockstep_uuid vm = afx_guest();
+	struct afx_answer an = afx_probe(arb_a, 10000);
+	uint8_t buf[LOCKSTEP_ARBITER_REQUEST_MAX];
+	size_t len;
+
+	(void)state;
+	raw_up = false;
+	raw_malformed = raw_others = 0;
+	assert_int_equal(lockstep_transport_dial(a.t, LOCKSTEP_ARBITER_SERVICE, "arbiter", address(),
+						 &raw_ops, NULL, &raw), 0);
+	afx_wait(&raw_up);
+	for (i = 0; i < rounds; i++) {
+		if (!fuzz_below(20))
+			vm = afx_guest();
+		len = request_make(buf, sizeof(buf), &vm, &an.info.store);
+		fuzz_one(buf, len, raw_ask);
+	}
+	printf("# %u requests: %u malformed, %u not\n", rounds, raw_malformed, raw_others);
+	assert_true(raw_malformed && raw_others);
+	lockstep_conn_close(raw);
+	raw_quiet = false;
+	afx_wait(&raw_quiet);
+	afx_check_rules(arb_a, arb_b);
+	/* and its journal can be read */
+	vm = afx_formed(arb_a);
+	server_kill(SIGTERM);
+	server_start();
+	assert_int_equal(afx_claim_settled(arb_a, &vm, "a", 1).result, LOCKSTEP_ARBITER_WON);
+}
+
 static void test_command_line(void **state)
 {
 	static char out[4 << 20];	/* a dump is long */
@@ -445,6 +588,7 @@ int main(void)
 		t(test_away),
 		t(test_destroy_in_callback),
 		t(test_wrong_arbiter),
+		t(test_fuzz),
 		t(test_command_line),
 	};
 
