@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "gate.h"
+#include "histogram.h"
 
 #if !IS_ENABLED(CONFIG_NETFILTER_INGRESS) || !IS_ENABLED(CONFIG_NET_CLS_ACT)
 #error "the output gate needs CONFIG_NETFILTER_INGRESS and CONFIG_NET_CLS_ACT"
@@ -132,6 +133,7 @@ static bool gate_may_leave(const struct lockstep_gate *gate, struct sk_buff *skb
 static void gate_hand_over(struct lockstep_gate *gate, struct sk_buff *skb)
 {
 	struct gate_frame frame = *gate_frame(skb);
+	u64 held;
 
 	lockdep_assert_held(&gate->lock);
 	gate_dequeue(gate);
@@ -146,7 +148,10 @@ static void gate_hand_over(struct lockstep_gate *gate, struct sk_buff *skb)
 	/* Pairs with lockstep_gate_released(). */
 	smp_store_release(&gate->released, frame.index);
 	gate->stats.released++;
-	gate->stats.hold_ns += ktime_get_ns() - frame.since;
+	held = ktime_get_ns() - frame.since;
+	gate->stats.hold_ns += held;
+	gate->stats.hold_max_ns = max(gate->stats.hold_max_ns, held);
+	gate->hold[lockstep_histogram_slot(held)]++;
 	if (gate->mode == LOCKSTEP_GATE_ACKED && frame.index > gate->released_acked)
 		gate->stats.unacked_max = max(gate->stats.unacked_max,
 					      frame.index - gate->released_acked);
@@ -512,6 +517,18 @@ void lockstep_gate_stats_get(struct lockstep_gate *gate, struct lockstep_gate_st
 	spin_lock_bh(&gate->lock);
 	*stats = gate->stats;
 	stats->held = skb_queue_len(&gate->frames);
+	spin_unlock_bh(&gate->lock);
+}
+
+/**
+ * lockstep_gate_hold_get() - how long were frames held?
+ * @gate: the gate
+ * @hold: LOCKSTEP_HOLD_SLOTS numbers of frames, see histogram.h
+ */
+void lockstep_gate_hold_get(struct lockstep_gate *gate, u64 *hold)
+{
+	spin_lock_bh(&gate->lock);
+	memcpy(hold, gate->hold, sizeof(gate->hold));
 	spin_unlock_bh(&gate->lock);
 }
 

@@ -21,6 +21,7 @@
 
 #include <linux/if.h>
 #include <linux/list.h>
+#include <linux/lockstep.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter.h>
 #include <linux/skbuff.h>
@@ -72,6 +73,7 @@ struct lockstep_gate_ops {
  * @released:  frames handed over
  * @dropped:   frames freed: DROP mode, bounds, device gone, detached
  * @hold_ns:   sum of the times frames were held
+ * @hold_max_ns: the longest of them
  * @unacked_max: largest number of outputs released that the backup did not
  *	know of as released
  */
@@ -81,6 +83,7 @@ struct lockstep_gate_stats {
 	u64 released;
 	u64 dropped;
 	u64 hold_ns;
+	u64 hold_max_ns;
 	u64 unacked_max;
 };
 
@@ -106,6 +109,7 @@ struct lockstep_gate_stats {
  * @released_acked: what of @released the backup knows
  * @released: index of the last frame handed over
  * @stats:   counters
+ * @hold:    frames released by the time they were held, see histogram.h
  */
 struct lockstep_gate {
 	const struct lockstep_gate_ops *ops;
@@ -130,6 +134,7 @@ struct lockstep_gate {
 	u64 released_acked;
 	u64 released;
 	struct lockstep_gate_stats stats;
+	u64 hold[LOCKSTEP_HOLD_SLOTS];
 };
 
 int lockstep_gates_init(void);		/* module: once, before any gate */
@@ -146,6 +151,7 @@ void lockstep_gate_mode_set(struct lockstep_gate *gate, enum lockstep_gate_mode 
 void lockstep_gate_acked(struct lockstep_gate *gate, u64 lsn, u64 released_acked);
 
 void lockstep_gate_stats_get(struct lockstep_gate *gate, struct lockstep_gate_stats *stats);
+void lockstep_gate_hold_get(struct lockstep_gate *gate, u64 *hold);
 bool lockstep_gate_name_get(struct lockstep_gate *gate, char name[IFNAMSIZ]);
 bool lockstep_gate_is_drained(struct lockstep_gate *gate);
 

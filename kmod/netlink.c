@@ -98,6 +98,16 @@ static int stats_put(struct sk_buff *skb, struct lockstep_guest *guest)
 	return 0;
 }
 
+static int hold_put(struct sk_buff *skb, struct lockstep_guest *guest)
+{
+	struct nlattr *attr = nla_reserve(skb, LOCKSTEP_A_HOLD, LOCKSTEP_HOLD_SLOTS * sizeof(u64));
+
+	if (!attr)
+		return -EMSGSIZE;
+	lockstep_gate_hold_get(&guest->gate, nla_data(attr));
+	return 0;
+}
+
 static int guest_put(struct sk_buff *skb, struct lockstep_guest *guest, u32 portid, u32 seq,
 		     int flags)
 {
@@ -109,7 +119,7 @@ static int guest_put(struct sk_buff *skb, struct lockstep_guest *guest, u32 port
 		return ret;
 	lockstep_gate_name_get(&guest->gate, dev);
 	mutex_lock(&guest->lock);
-	if (!identity_put(skb, guest, 0) && !stats_put(skb, guest) &&
+	if (!identity_put(skb, guest, 0) && !stats_put(skb, guest) && !hold_put(skb, guest) &&
 	    !nla_put_u32(skb, LOCKSTEP_A_COUNTER, guest->forced.pmc.kind) &&
 	    !nla_put_u32(skb, LOCKSTEP_A_BOUND, !!guest->portid) &&
 	    !nla_put_u32(skb, LOCKSTEP_A_VMM_PID, guest->vmm_pid) &&

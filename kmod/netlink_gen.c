@@ -26,6 +26,7 @@ static_assert(LOCKSTEP_A_OUTPUT_DEV == 20);
 static_assert(LOCKSTEP_A_LOG_SIZE == 21);
 static_assert(LOCKSTEP_A_LAG_LIMIT_MS == 22);
 static_assert(LOCKSTEP_A_SILENCE_MS == 23);
+static_assert(LOCKSTEP_A_HOLD == 24);
 static_assert(LOCKSTEP_CMD_GUEST_GET == 1);
 static_assert(LOCKSTEP_CMD_BIND == 2);
 static_assert(LOCKSTEP_CMD_ALIVE == 3);

@@ -303,6 +303,7 @@ void lockstep_guest_stats_get(struct lockstep_guest *guest, u64 *values)
 	values[LOCKSTEP_S_HELD_MAX] = gate.held_max;
 	values[LOCKSTEP_S_RELEASED] = gate.released;
 	values[LOCKSTEP_S_HOLD_NS] = gate.hold_ns;
+	values[LOCKSTEP_S_HOLD_MAX_NS] = gate.hold_max_ns;
 	values[LOCKSTEP_S_DROPPED] = gate.dropped;
 	values[LOCKSTEP_S_BATCHES] = stats->batches;
 	values[LOCKSTEP_S_ACKS] = stats->acks;
@@ -348,6 +349,7 @@ static struct counter_attr counters[] = {
 	COUNTER("held_max", HELD_MAX),
 	COUNTER("released", RELEASED),
 	COUNTER("hold_ns", HOLD_NS),
+	COUNTER("hold_max_ns", HOLD_MAX_NS),
 	COUNTER("dropped", DROPPED),
 	COUNTER("batches", BATCHES),
 	COUNTER("acks", ACKS),

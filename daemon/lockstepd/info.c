@@ -9,6 +9,7 @@
 #include <netlink/attr.h>
 
 #include "common/json.h"
+#include "kmod/histogram.h"
 #include "kmod/state.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -33,6 +34,8 @@ static struct nla_policy policy[LOCKSTEP_A_MAX + 1] = {
 	[LOCKSTEP_A_LOG_SIZE] = { .type = NLA_U32 },
 	[LOCKSTEP_A_LAG_LIMIT_MS] = { .type = NLA_U32 },
 	[LOCKSTEP_A_SILENCE_MS] = { .type = NLA_U32 },
+	[LOCKSTEP_A_HOLD] = { .minlen = LOCKSTEP_HOLD_SLOTS * sizeof(uint64_t),
+			      .maxlen = LOCKSTEP_HOLD_SLOTS * sizeof(uint64_t) },
 };
 
 static const char *const stats[] = {
@@ -62,6 +65,7 @@ static const char *const stats[] = {
 	[LOCKSTEP_S_DUPLICATES_MAX] = "duplicates_max",
 	[LOCKSTEP_S_FORCED] = "forced",
 	[LOCKSTEP_S_STEPS] = "steps",
+	[LOCKSTEP_S_HOLD_MAX_NS] = "hold_max_ns",
 };
 
 static const char *const divergences[] = {
@@ -186,6 +190,8 @@ int lockstep_guest_info_parse(const void *attrs, size_t len, struct lockstep_gue
 	take_uuid(tb, LOCKSTEP_A_UUID, &info->uuid);
 	take_uuid(tb, LOCKSTEP_A_INSTANCE, &info->instance);
 	take_uuid(tb, LOCKSTEP_A_PEER, &info->peer);
+	if (tb[LOCKSTEP_A_HOLD])
+		memcpy(info->hold, nla_data(tb[LOCKSTEP_A_HOLD]), sizeof(info->hold));
 	if (info->state > LOCKSTEP_STATE_MAX)
 		return -EBADMSG;
 	if (tb[LOCKSTEP_A_STATS] && stats_parse(tb[LOCKSTEP_A_STATS], info->stats))
@@ -265,6 +271,25 @@ static struct json_object *stats_json(const uint64_t *values)
 	return o;
 }
 
+/* Pairs of bound, in ns, and number of frames; slots without any are left out. */
+static struct json_object *hold_json(const uint64_t *hold)
+{
+	struct json_object *a = json_object_new_array(), *slot;
+	unsigned int i;
+
+	for (i = 0; a && i < LOCKSTEP_HOLD_SLOTS; i++) {
+		if (!hold[i])
+			continue;
+		slot = json_object_new_object();
+		if (!slot)
+			break;
+		lockstep_json_add_u64(slot, "below_ns", lockstep_histogram_bound(i));
+		lockstep_json_add_u64(slot, "frames", hold[i]);
+		json_object_array_add(a, slot);
+	}
+	return a;
+}
+
 struct json_object *lockstep_guest_info_json(const struct lockstep_guest_info *info)
 {
 	static const struct lockstep_uuid nil;
@@ -294,5 +319,6 @@ struct json_object *lockstep_guest_info_json(const struct lockstep_guest_info *i
 	if (d)
 		json_object_object_add(o, "divergence", d);
 	json_object_object_add(o, "stats", stats_json(info->stats));
+	json_object_object_add(o, "hold", hold_json(info->hold));
 	return o;
 }

@@ -35,6 +35,7 @@ struct json_object;
  * @silence_ms: tunable
  * @divergence: where it differed; reason 0: it did not
  * @stats: by enum lockstep_stat
+ * @hold: frames by the time they were held, see kmod/histogram.h
  */
 struct lockstep_guest_info {
 	uint32_t id;
@@ -56,6 +57,7 @@ struct lockstep_guest_info {
 	uint32_t silence_ms;
 	struct lockstep_divergence_info divergence;
 	uint64_t stats[LOCKSTEP_S_MAX + 1];
+	uint64_t hold[LOCKSTEP_HOLD_SLOTS];
 };
 
 /**

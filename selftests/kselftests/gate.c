@@ -553,6 +553,27 @@ static uint64_t drain(struct __test_metadata *_metadata, int listener, uint64_t 
 	return last;
 }
 
+/* Frames in the histogram of the times that they were held; ~0: not those that were released. */
+static uint64_t frames_by_time(struct nl *nl, uint32_t id)
+{
+	static uint64_t slots[LOCKSTEP_HOLD_SLOTS];
+	static struct nl_msg reply;
+	uint64_t sum = 0;
+	const void *data;
+	size_t len;
+	int i;
+
+	if (nl_guest_get(nl, id, &reply))
+		return ~0ULL;
+	data = nl_get(&reply, LOCKSTEP_A_HOLD, &len);
+	if (!data || len != sizeof(slots))
+		return ~0ULL;
+	memcpy(slots, data, len);
+	for (i = 0; i < LOCKSTEP_HOLD_SLOTS; i++)
+		sum += slots[i];
+	return sum == nl_stat(&reply, LOCKSTEP_S_RELEASED) ? sum : ~0ULL;
+}
+
 /* Nothing leaves the primary that the twin's module has not acknowledged. */
 TEST_F(commit, after_the_ack)
 {
@@ -574,6 +595,8 @@ TEST_F(commit, after_the_ack)
 	}
 	EXPECT_LE(1000, last);
 	EXPECT_EQ(0, frame_get(self->listener_t));
+	EXPECT_LE(last, frames_by_time(&pair.nl_p, pair.primary.attach.id));
+	EXPECT_EQ(0, frames_by_time(&pair.nl_t, pair.twin.attach.id));
 }
 
 /*

@@ -37,7 +37,6 @@ static const struct metric {
 	{ "outputs", "guest_outputs_total", "counter", 1, "Outputs the guest made." },
 	{ "held", "guest_held_frames", "gauge", 1, "Frames that wait for the backup's acknowledgment." },
 	{ "released", "guest_released_frames_total", "counter", 1, "Frames let out." },
-	{ "hold_ns", "guest_hold_seconds_total", "counter", 1e9, "Time that frames were held." },
 	{ "log_full", "guest_log_full_total", "counter", 1, "Waits for room in the log." },
 	{ "lag_bytes", "guest_lag_bytes", "gauge", 1, "Log that the twin has not executed." },
 	{ "lag_ns", "guest_lag_seconds", "gauge", 1e9, "How far the twin is behind." },
@@ -45,6 +44,10 @@ static const struct metric {
 	{ "forced", "guest_forced_positions_total", "counter", 1, "Stops made for an input that had waited." },
 	{ "divergences", "guest_divergences_total", "counter", 1, "Divergences found." },
 };
+
+/* Bounds of the histogram: each is a bound of kmod/histogram.h, too. */
+#define HOLD_FIRST_NS	(1ULL << 14)
+#define HOLD_LAST_NS	(1ULL << 33)
 
 #define N_METRICS	(sizeof(metrics) / sizeof(metrics[0]))
 
@@ -106,6 +109,37 @@ static void peers_print(const struct ctl_view *view)
 	}
 }
 
+/* Frames held for less than @ns, or all. */
+static uint64_t held_below(struct json_object *slots, uint64_t ns)
+{
+	size_t n = slots ? json_object_array_length(slots) : 0, i;
+	uint64_t sum = 0;
+
+	for (i = 0; i < n; i++) {
+		struct json_object *slot = json_object_array_get_idx(slots, i);
+
+		if ((uint64_t)ctl_number(slot, "below_ns") <= ns)
+			sum += (uint64_t)ctl_number(slot, "frames");
+	}
+	return sum;
+}
+
+/* How long frames were held: what protection adds to the latency of an output. */
+static void hold_print(struct json_object *g)
+{
+	struct json_object *slots = ctl_object(g, "hold");
+	const char *guest = name_of(g, "name");
+	uint64_t all = held_below(slots, UINT64_MAX), ns;
+
+	for (ns = HOLD_FIRST_NS; ns <= HOLD_LAST_NS; ns *= 2)
+		printf(PREFIX "guest_hold_seconds_bucket{guest=\"%s\",le=\"%.12g\"} %" PRIu64 "\n",
+		       guest, (double)ns / 1e9, held_below(slots, ns));
+	printf(PREFIX "guest_hold_seconds_bucket{guest=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", guest, all);
+	sample("guest_hold_seconds_sum", "guest", guest,
+	       (double)ctl_number(ctl_object(g, "stats"), "hold_ns") / 1e9);
+	sample("guest_hold_seconds_count", "guest", guest, (double)all);
+}
+
 static void guests_print(struct json_object *guests)
 {
 	size_t n = json_object_array_length(guests), i, m;
@@ -140,6 +174,9 @@ static void guests_print(struct json_object *guests)
 			       (double)ctl_number(ctl_object(g, "stats"), metrics[m].stat) / metrics[m].per);
 		}
 	}
+	head("guest_hold_seconds", "histogram", "Time that frames were held for the backup.");
+	for (i = 0; i < n; i++)
+		hold_print(json_object_array_get_idx(guests, i));
 }
 
 int ctl_metrics(const struct ctl_options *opt)

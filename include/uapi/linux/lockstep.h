@@ -614,10 +614,16 @@ enum lockstep_attr {
 	LOCKSTEP_A_LOG_SIZE = 21,	/* u32 */
 	LOCKSTEP_A_LAG_LIMIT_MS = 22,	/* u32: SET: slow the primary above it; 0: never */
 	LOCKSTEP_A_SILENCE_MS = 23,	/* u32: SET: daemon silence */
+	LOCKSTEP_A_HOLD = 24,		/* binary: u64 each: frames by the time they were held */
 
 	__LOCKSTEP_A_LAST,
 };
 #define LOCKSTEP_A_MAX	(__LOCKSTEP_A_LAST - 1)
+
+/* Slots of A_HOLD.  Slot i: below (4 + i % 4) << (10 + i / 4) ns, and not in a slot before; the
+ * last has no bound (kmod/histogram.h).
+ */
+#define LOCKSTEP_HOLD_SLOTS	86
 
 enum lockstep_divergence_attr {
 	LOCKSTEP_D_UNSPEC = 0,
@@ -674,6 +680,7 @@ enum lockstep_stat {
 	LOCKSTEP_S_DUPLICATES_MAX = 25,	/* largest number of outputs released and not known so */
 	LOCKSTEP_S_FORCED = 26,		/* forced positions */
 	LOCKSTEP_S_STEPS = 27,		/* twin: entries with a breakpoint on the way to them */
+	LOCKSTEP_S_HOLD_MAX_NS = 28,	/* the longest a frame was held */
 	__LOCKSTEP_S_LAST,
 };
 #define LOCKSTEP_S_MAX	(__LOCKSTEP_S_LAST - 1)
