@@ -12,7 +12,7 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-enum value_kind { VALUE_TEXT, VALUE_BOOL, VALUE_MSEC, VALUE_NUMBER, VALUE_SIZE };
+enum value_kind { VALUE_TEXT, VALUE_BOOL, VALUE_MSEC, VALUE_NUMBER, VALUE_SIZE, VALUE_LZ4 };
 
 /* Where a setting goes; ranges are in milliseconds, percent, or characters. */
 static const struct setting {
@@ -45,6 +45,7 @@ static const struct setting {
 	{ "detect", "confirm", VALUE_MSEC, AT(confirm_ms), 50, LOCKSTEP_SILENCE_MS_MAX },
 	{ "detect", "backup", VALUE_NUMBER, AT(backup_percent), 110, 1000 },
 	{ "detect", "resume", VALUE_MSEC, AT(resume_ms), 100, 600000 },
+	{ "log", "compress", VALUE_LZ4, AT(compress), 0, 0 },
 	{ "guests", "definitions", VALUE_TEXT, AT(definitions), 1, ROOM(definitions) },
 	{ "guests", "vmm", VALUE_TEXT, AT(vmm), 1, ROOM(vmm) },
 	{ "guests", "run", VALUE_TEXT, AT(run), 1, ROOM(run) },
@@ -89,6 +90,12 @@ static int setting_take(const struct setting *s, const char *value, struct locks
 		if (ret)
 			snprintf(err, errlen, "%s: yes or no", s->key);
 		return ret;
+	case VALUE_LZ4:
+		*(bool *)at = !strcmp(value, "lz4");
+		if (*(bool *)at || !strcmp(value, "none"))
+			return 0;
+		snprintf(err, errlen, "%s: none or lz4", s->key);
+		return -EINVAL;
 	case VALUE_MSEC:
 		ret = lockstep_config_msec(value, s->min, s->max, at);
 		break;

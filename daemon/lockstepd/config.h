@@ -77,6 +77,8 @@ struct lockstepd_config {
 	uint64_t backup_percent;
 	uint64_t resume_ms;
 
+	bool compress;
+
 	char definitions[LOCKSTEPD_PATH_MAX];
 	char vmm[LOCKSTEPD_PATH_MAX];
 	char run[65];

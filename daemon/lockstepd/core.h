@@ -94,6 +94,7 @@ struct lockstep_core_ops {
  * @resume_ns: how long an orphaned guest waits for its other half
  * @arbiter_ms: time limit of one request to the arbiter
  * @arbiter_same_host: take an arbiter that shares a host with a guest (tests)
+ * @compress: send the log compressed to who takes it so
  */
 struct lockstep_core_config {
 	char node[LOCKSTEP_NODE_NAME_MAX + 1];
@@ -104,6 +105,7 @@ struct lockstep_core_config {
 	uint64_t resume_ns;
 	unsigned int arbiter_ms;
 	bool arbiter_same_host;
+	bool compress;
 };
 
 /**
@@ -113,6 +115,7 @@ struct lockstep_core_config {
  * @up: messages can be sent
  * @boot_id: its boot, while up
  * @synced: it has told of all its guests since it is up
+ * @lz4: it takes the log compressed
  * @heard_ns: last heartbeat
  * @turn: which guest the next heartbeat begins with
  * @feed_bytes: log from it that waits for twins' modules
@@ -126,6 +129,7 @@ struct lockstep_node {
 	bool up;
 	struct lockstep_uuid boot_id;
 	bool synced;
+	bool lz4;
 	uint64_t heard_ns;
 	unsigned int turn;
 	size_t feed_bytes;

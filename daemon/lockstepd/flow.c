@@ -9,6 +9,9 @@
 #include "kmod/state.h"
 #include "lockstepd/core.h"
 
+/* A batch on its way, compressed or not any more; belongs to the loop's thread. */
+static uint64_t packed[(LOCKSTEPD_BATCH_MAX + 7) / 8];
+
 #define HOLE_NS		(100 * LOCKSTEP_NSEC_PER_MSEC)	/* between requests to send again */
 
 void lockstep_flow_begin(struct lockstep_guest *g, uint64_t lsn)
@@ -86,6 +89,8 @@ void lockstep_flow_log(struct lockstep_guest *g, const void *batch, size_t len)
 		return;
 	m.log.data = batch;
 	m.log.len = len;
+	if (g->core->cfg.compress && g->node->lz4)
+		lockstep_log_pack(&m, packed);
 	ret = g->core->ops->send(g->core->user, g->node, &m);
 	if (ret < 0) {
 		g->flow.synced = false;
@@ -238,9 +243,27 @@ void lockstep_flow_ack_flush(struct lockstep_guest *g)
 	g->core->ops->send(g->core->user, g->node, &m);
 }
 
+static void log_lz4_got(struct lockstep_guest *g, const struct lockstep_message *m)
+{
+	struct lockstep_message log = *m;
+
+	if (!lockstep_state_rule(g->state)->acks || m->generation != g->info.generation)
+		return;
+	if (!lockstep_log_unpack(&log, packed)) {
+		log_got(g, &log);
+		return;
+	}
+	lockstep_err("%s: %s sends log that can't be decompressed", g->info.name,
+		     g->node ? g->node->name : "its primary");
+	ask_again(g);
+}
+
 void lockstep_flow_message(struct lockstep_guest *g, const struct lockstep_message *m)
 {
 	switch (m->type) {
+	case LOCKSTEP_MESSAGE_LOG_LZ4:
+		log_lz4_got(g, m);
+		break;
 	case LOCKSTEP_MESSAGE_LOG:
 		log_got(g, m);
 		break;

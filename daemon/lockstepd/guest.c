@@ -379,6 +379,7 @@ void lockstep_core_node_up(struct lockstep_core *core, struct lockstep_node *nod
 
 	node->up = true;
 	node->synced = false;
+	node->lz4 = false;
 	node->boot_id = *boot_id;
 	TAILQ_FOREACH(g, &core->guests, entry) {
 		if (g->node == node) {
@@ -442,6 +443,7 @@ void lockstep_core_message(struct lockstep_core *core, struct lockstep_node *nod
 	lockstep_failover_heard(g);
 	switch (m->type) {
 	case LOCKSTEP_MESSAGE_LOG:
+	case LOCKSTEP_MESSAGE_LOG_LZ4:
 	case LOCKSTEP_MESSAGE_ACK:
 	case LOCKSTEP_MESSAGE_REWIND:
 		lockstep_flow_message(g, m);

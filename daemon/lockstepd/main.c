@@ -145,6 +145,7 @@ static void core_config(const struct lockstepd *d, struct lockstep_core_config *
 	c->resume_ns = d->cfg.resume_ms * LOCKSTEP_NSEC_PER_MSEC;
 	c->arbiter_ms = (unsigned int)d->cfg.arbiter_ms;
 	c->arbiter_same_host = d->cfg.arbiter_same_host;
+	c->compress = d->cfg.compress;
 }
 
 static int arbiter_start(struct lockstepd *d, char *err, size_t errlen)

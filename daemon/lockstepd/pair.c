@@ -23,7 +23,7 @@ int lockstep_pair_hello(struct lockstep_guest *g, struct lockstep_node *node, un
 	m.hello.abi = LOCKSTEP_ABI_VERSION;
 	m.hello.counter = (uint16_t)g->info.counter;
 	m.hello.state = g->info.state;
-	m.hello.flags = flags;
+	m.hello.flags = flags | LOCKSTEP_HELLO_LZ4;
 	if (lockstep_guest_is_twin(g))
 		m.hello.flags |= LOCKSTEP_HELLO_TWIN;
 	if (lockstep_guest_is_fresh(g))
@@ -235,6 +235,7 @@ void lockstep_pair_hello_got(struct lockstep_core *core, struct lockstep_node *n
 		lockstep_warn("peer %s calls itself %s: ignored", node->name, m->hello.node);
 		return;
 	}
+	node->lz4 = m->hello.flags & LOCKSTEP_HELLO_LZ4;
 	TAILQ_FOREACH(g, &core->guests, entry) {
 		if (g->gone || g->foreign || !lockstep_uuid_equal(&g->info.uuid, &m->guest))
 			continue;

@@ -79,7 +79,7 @@ int lockstepd_peer_send(void *user, struct lockstep_node *node, const struct loc
 		return n;
 	iov[0].iov_base = buf;
 	iov[0].iov_len = (size_t)n;
-	if (m->type == LOCKSTEP_MESSAGE_LOG) {
+	if (lockstep_message_carries_log(m->type)) {
 		iov[1].iov_base = (void *)m->log.data;
 		iov[1].iov_len = m->log.len;
 		parts = 2;

@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include <lz4.h>
+
 #include "common/bytes.h"
 
-#define HEAD_SIZE	64	/* bytes of the head of a message */
+#define PACK_MIN	128	/* bytes of a batch: smaller ones are not worth it */
+#define PACK_GAIN	8	/* and it has to become so much smaller: its size goes along */
 
 static const char *const names[] = {
 	[LOCKSTEP_MESSAGE_HELLO] = "HELLO",
@@ -25,6 +28,7 @@ static const char *const names[] = {
 	[LOCKSTEP_MESSAGE_BYE] = "BYE",
 	[LOCKSTEP_MESSAGE_START] = "START",
 	[LOCKSTEP_MESSAGE_RESULT] = "RESULT",
+	[LOCKSTEP_MESSAGE_LOG_LZ4] = "LOG_LZ4",
 };
 
 const char *lockstep_message_name(enum lockstep_message_type type)
@@ -86,7 +90,7 @@ static bool guest_name_valid(const char *s)
 static bool hello_valid(const struct lockstep_hello *h)
 {
 	const unsigned int known = LOCKSTEP_HELLO_TWIN | LOCKSTEP_HELLO_FRESH |
-				   LOCKSTEP_HELLO_ANSWER;
+				   LOCKSTEP_HELLO_ANSWER | LOCKSTEP_HELLO_LZ4;
 
 	return guest_name_valid(h->name) && lockstep_node_name_valid(h->node) &&
 	       h->counter <= LOCKSTEP_COUNTER_BRANCHES && h->state <= LOCKSTEP_STATE_MAX &&
@@ -177,6 +181,9 @@ static void body_write(struct lockstep_writer *w, const struct lockstep_message 
 	case LOCKSTEP_MESSAGE_ACK:
 		ack_write(w, &m->ack);
 		break;
+	case LOCKSTEP_MESSAGE_LOG_LZ4:
+		lockstep_write_u32(w, m->log.size);
+		break;
 	case LOCKSTEP_MESSAGE_REWIND:
 		lockstep_write_u64(w, m->lsn);
 		break;
@@ -226,6 +233,16 @@ static int log_read(struct lockstep_reader *r, struct lockstep_message *m)
 	       -EBADMSG;
 }
 
+static int log_lz4_read(struct lockstep_reader *r, struct lockstep_message *m)
+{
+	m->log.size = lockstep_read_u32(r);
+	m->log.len = r->left;
+	m->log.data = lockstep_read_span(r, r->left);
+	return m->log.data && m->log.len && m->log.len <= LOCKSTEPD_BATCH_MAX &&
+	       m->log.size >= sizeof(struct lockstep_batch) && m->log.size <= LOCKSTEPD_BATCH_MAX ?
+	       0 : -EBADMSG;
+}
+
 static int body_read(struct lockstep_reader *r, struct lockstep_message *m)
 {
 	switch (m->type) {
@@ -234,6 +251,8 @@ static int body_read(struct lockstep_reader *r, struct lockstep_message *m)
 		return lockstep_reader_ok(r) && hello_valid(&m->hello) ? 0 : -EBADMSG;
 	case LOCKSTEP_MESSAGE_LOG:
 		return log_read(r, m);
+	case LOCKSTEP_MESSAGE_LOG_LZ4:
+		return log_lz4_read(r, m);
 	case LOCKSTEP_MESSAGE_ACK:
 		ack_read(r, &m->ack);
 		return 0;
@@ -298,6 +317,34 @@ int lockstep_batch_extent(const void *data, size_t len, uint64_t *lsn, uint64_t 
 	*lsn = le64toh(head.lsn);
 	*end = *lsn + records;
 	return *end < *lsn ? -EBADMSG : 0;
+}
+
+void lockstep_log_pack(struct lockstep_message *m, void *room)
+{
+	/* what does not become smaller has no room */
+	int n = m->log.len < PACK_MIN || m->log.len > LOCKSTEPD_BATCH_MAX ? 0 :
+		LZ4_compress_default(m->log.data, room, (int)m->log.len,
+				     (int)(m->log.len - PACK_GAIN));
+
+	if (n <= 0)
+		return;
+	m->type = LOCKSTEP_MESSAGE_LOG_LZ4;
+	m->log.size = (uint32_t)m->log.len;
+	m->log.data = room;
+	m->log.len = (size_t)n;
+}
+
+int lockstep_log_unpack(struct lockstep_message *m, void *room)
+{
+	uint64_t lsn, end;
+	int n = LZ4_decompress_safe(m->log.data, room, (int)m->log.len, (int)m->log.size);
+
+	if (n < 0 || (uint32_t)n != m->log.size || lockstep_batch_extent(room, m->log.size, &lsn, &end))
+		return -EBADMSG;
+	m->type = LOCKSTEP_MESSAGE_LOG;
+	m->log.data = room;
+	m->log.len = m->log.size;
+	return 0;
 }
 
 int lockstep_facts_encode(const struct lockstep_fact *facts, size_t n, void *buf, size_t size)

@@ -26,7 +26,7 @@
  *	OPENED {g+1}		->		(after `open` g+1 is with the arbiter)
  *				<-	READY {g+1}	(after reading `open`)
  *	ACTIVATE {g+1}		->
- *	LOG ...			->
+ *	LOG, LOG_LZ4 ...	->
  *				<-	ACK ...
  *
  * HELLO of every guest, closed by one SYNC, is sent whenever the plane comes
@@ -51,8 +51,8 @@
 
 /* Bytes that any encoded message fits into; a LOG needs its batch besides. */
 #define LOCKSTEPD_MESSAGE_MAX	1024
-#define LOCKSTEPD_LOG_MAX	(LOCKSTEPD_MESSAGE_MAX + sizeof(struct lockstep_batch) + \
-				 LOCKSTEP_BATCH_MAX)
+#define LOCKSTEPD_BATCH_MAX	(sizeof(struct lockstep_batch) + LOCKSTEP_BATCH_MAX)
+#define LOCKSTEPD_LOG_MAX	(LOCKSTEPD_MESSAGE_MAX + LOCKSTEPD_BATCH_MAX)
 
 /**
  * enum lockstep_message_type - kinds of messages; never renumber
@@ -70,6 +70,7 @@
  * @LOCKSTEP_MESSAGE_BYE: node: this daemon ends in order
  * @LOCKSTEP_MESSAGE_START: node: start your twin of this guest
  * @LOCKSTEP_MESSAGE_RESULT: node: what became of a START
+ * @LOCKSTEP_MESSAGE_LOG_LZ4: primary: the same as LOG, compressed; to who said LOCKSTEP_HELLO_LZ4
  */
 enum lockstep_message_type {
 	LOCKSTEP_MESSAGE_HELLO		= 1,
@@ -86,6 +87,7 @@ enum lockstep_message_type {
 	LOCKSTEP_MESSAGE_BYE		= 12,
 	LOCKSTEP_MESSAGE_START		= 13,
 	LOCKSTEP_MESSAGE_RESULT		= 14,
+	LOCKSTEP_MESSAGE_LOG_LZ4	= 15,
 	__LOCKSTEP_MESSAGE_LAST,
 	LOCKSTEP_MESSAGE_MAX		= __LOCKSTEP_MESSAGE_LAST - 1
 };
@@ -94,6 +96,7 @@ enum lockstep_message_type {
 #define LOCKSTEP_HELLO_TWIN	(1U << 0)	/* attached as a twin */
 #define LOCKSTEP_HELLO_FRESH	(1U << 1)	/* has not run a single instruction */
 #define LOCKSTEP_HELLO_ANSWER	(1U << 2)	/* tell me of yours */
+#define LOCKSTEP_HELLO_LZ4	(1U << 3)	/* the node understands LOG_LZ4 */
 
 /**
  * struct lockstep_hello - body of HELLO
@@ -146,7 +149,8 @@ struct lockstep_divergence_info {
  * @lsn: REWIND
  * @ack: ACK: as the module gives and takes it, little-endian
  * @divergence: DIVERGED
- * @log: LOG: batch head and records; borrowed from the bytes decoded
+ * @log: LOG: batch head and records; borrowed from the bytes decoded. LOG_LZ4: the same as an
+ *	LZ4 block, and how many bytes it has to make
  * @request: START, RESULT: pairs them
  * @error: RESULT: 0, or a positive errno value
  * @text: FAILED: why; START: name of the guest; RESULT: in words
@@ -165,6 +169,7 @@ struct lockstep_message {
 		struct {
 			const void *data;
 			size_t len;
+			uint32_t size;
 		} log;
 		struct {
 			uint32_t request;
@@ -173,6 +178,15 @@ struct lockstep_message {
 		};
 	};
 };
+
+/**
+ * lockstep_message_carries_log() - do more bytes follow those that are encoded?
+ * @type: of the message
+ */
+static inline bool lockstep_message_carries_log(enum lockstep_message_type type)
+{
+	return type == LOCKSTEP_MESSAGE_LOG || type == LOCKSTEP_MESSAGE_LOG_LZ4;
+}
 
 /**
  * lockstep_message_encode() - bytes of a message, but for a LOG's batch
@@ -217,6 +231,22 @@ const char *lockstep_message_name(enum lockstep_message_type type);
  * Return: 0 or -EBADMSG.
  */
 int lockstep_batch_extent(const void *data, size_t len, uint64_t *lsn, uint64_t *end);
+
+/**
+ * lockstep_log_pack() - compress a LOG
+ * @m: LOG; becomes LOG_LZ4 with data of @room, if that makes it smaller
+ * @room: LOCKSTEPD_BATCH_MAX bytes
+ */
+void lockstep_log_pack(struct lockstep_message *m, void *room);
+
+/**
+ * lockstep_log_unpack() - undo it
+ * @m: LOG_LZ4 as decoded; becomes LOG with data of @room
+ * @room: LOCKSTEPD_BATCH_MAX bytes, of which none behind @m->log.size is touched
+ *
+ * Return: 0, or -EBADMSG if that is no block, or makes less or more, or no batch.
+ */
+int lockstep_log_unpack(struct lockstep_message *m, void *room);
 
 /**
  * struct lockstep_fact - what a heartbeat says of one guest

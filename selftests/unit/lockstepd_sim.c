@@ -115,7 +115,7 @@ static void message_arrives(struct sim *s, struct sim_event *e)
 		return;
 	}
 	assert_int_equal(lockstep_message_decode(e->data, e->len, &m), 0);
-	if (s->lose && m.type == LOCKSTEP_MESSAGE_LOG) {
+	if (s->lose && lockstep_message_carries_log(m.type)) {
 		s->lose--;
 		return;
 	}
@@ -126,7 +126,7 @@ static int op_send(void *user, struct lockstep_node *node, const struct lockstep
 {
 	struct sim_host *h = user;
 	struct sim *s = h->sim;
-	size_t tail = m->type == LOCKSTEP_MESSAGE_LOG ? m->log.len : 0;
+	size_t tail = lockstep_message_carries_log(m->type) ? m->log.len : 0;
 	uint8_t buf[LOCKSTEPD_MESSAGE_MAX];
 	struct sim_event *e;
 	int n;
@@ -358,6 +358,7 @@ void sim_daemon_start(struct sim *s, int host)
 		.backup_percent = 150,
 		.resume_ns = 3000 * SIM_MS,
 		.arbiter_ms = 500,
+		.compress = s->seed & 1,
 	};
 	int i;
 
