@@ -146,6 +146,27 @@ static bool bytes_released(const struct lockstep_guest *guest)
 	return true;
 }
 
+/*
+ * The backup has executed all of the log, so its disks are as ours, and what the log
+ * produced has left.
+ */
+static bool all_is_done(struct lockstep_guest *guest)
+{
+	return guest->executed == READ_ONCE(guest->log.head) &&
+	       lockstep_gate_is_drained(&guest->gate) && bytes_released(guest);
+}
+
+/* ... and the backup knows that it has. */
+static bool released_known(const struct lockstep_guest *guest)
+{
+	unsigned int i;
+
+	for (i = 0; i < LOCKSTEP_STREAMS; i++)
+		if (guest->acked_released[i] != lockstep_sender_released(guest, i))
+			return false;
+	return true;
+}
+
 /* Is there something that this state was waiting for? Sets DRAINED once. */
 static bool drained(struct lockstep_guest *guest)
 {
@@ -159,8 +180,12 @@ static bool drained(struct lockstep_guest *guest)
 			return false;
 		break;
 	case LOCKSTEP_STATE_STOPPING:
-		if (guest->acked != READ_ONCE(guest->log.head) ||
-		    !lockstep_gate_is_drained(&guest->gate) || !bytes_released(guest))
+		if (!all_is_done(guest))
+			return false;
+		break;
+	case LOCKSTEP_STATE_SWITCHING:
+		/* the backup goes live at once, and has nothing to say twice */
+		if (!all_is_done(guest) || !released_known(guest))
 			return false;
 		break;
 	default:
@@ -176,6 +201,16 @@ static void drained_look(struct lockstep_guest *guest)
 		lockstep_netlink_state_send(guest, guest->state, LOCKSTEP_EVENT_NONE, 0);
 }
 
+/* Nobody follows: what was logged is of no use to anybody. */
+static void log_forget(struct lockstep_guest *guest)
+{
+	u64 head = READ_ONCE(guest->log.head);
+
+	lockdep_assert_held(&guest->lock);
+	guest->executed = head;
+	lockstep_guest_acked_set(guest, head);
+}
+
 static void enter(struct lockstep_guest *guest, u32 old, u32 event)
 {
 	guest->flags &= ~LOCKSTEP_FLAG_DRAINED;
@@ -186,15 +221,15 @@ static void enter(struct lockstep_guest *guest, u32 old, u32 event)
 		break;
 	case LOCKSTEP_STATE_SOLO:
 	case LOCKSTEP_STATE_LIVE:
-		/* the log of the generation that was won is of no use to anybody */
 		guest->flags &= ~LOCKSTEP_FLAG_CLAIMED;
-		lockstep_guest_acked_set(guest, READ_ONCE(guest->log.head));
+		log_forget(guest);
 		break;
 	case LOCKSTEP_STATE_STOPPING:
+	case LOCKSTEP_STATE_SWITCHING:
 		guest->stopping_since = jiffies;
 		mod_delayed_work(system_wq, &guest->watch, HZ / 10);
 		if (old == LOCKSTEP_STATE_SOLO || old == LOCKSTEP_STATE_SYNC_SRC)
-			lockstep_guest_acked_set(guest, READ_ONCE(guest->log.head));
+			log_forget(guest);
 		break;
 	}
 	drained(guest);
@@ -271,7 +306,7 @@ void lockstep_guest_watch(struct work_struct *work)
 	mutex_lock(&guest->lock);
 	silence = (u64)guest->silence_ms * NSEC_PER_MSEC;
 	drained_look(guest);
-	if (guest->state == LOCKSTEP_STATE_STOPPING && !guest->dead)
+	if (lockstep_guest_is_draining(guest) && !guest->dead)
 		mod_delayed_work(system_wq, &guest->watch, HZ / 10);
 	if (guest->portid && !guest->dead) {
 		/* alive first: it is written without the lock.  BOOTTIME: a host

@@ -112,7 +112,7 @@ struct lockstep_guest_stats {
  * @peer:     the instance on the other side
  * @flags:    LOCKSTEP_FLAG_*
  * @verified: twin: VERIFIED came for this peer
- * @stopping_since: jiffies of the entry into STOPPING
+ * @stopping_since: jiffies of the entry into STOPPING or SWITCHING
  * @started:  the vCPU may have executed something; set under the lock
  * @dead:     being detached
  * @portid:   netlink port of the daemon, 0: none
@@ -254,6 +254,14 @@ int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *p
 int lockstep_guest_feed(struct lockstep_guest *guest, u64 generation, const u8 *peer,
 			const void *batch, size_t len);
 void lockstep_guest_ack_fill(struct lockstep_guest *guest, struct lockstep_ack *ack);
+
+/* A state that ends when all outputs are out: every ack may be the one it waits for. */
+static inline bool lockstep_guest_is_draining(const struct lockstep_guest *guest)
+{
+	u32 state = READ_ONCE(guest->state);
+
+	return state == LOCKSTEP_STATE_STOPPING || state == LOCKSTEP_STATE_SWITCHING;
+}
 
 static inline bool lockstep_guest_is_over(const struct lockstep_guest *guest)
 {

@@ -236,7 +236,7 @@ static void ack_take(struct lockstep_guest *guest, const struct lockstep_ack *ac
 int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *peer,
 		       const struct lockstep_ack *ack)
 {
-	bool stopping;
+	bool draining;
 	int ret;
 
 	mutex_lock(&guest->lock);
@@ -257,9 +257,9 @@ int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *p
 		wake_up_all(&guest->wq);
 	lockstep_guest_notify(guest);
 out:
-	stopping = !ret && guest->state == LOCKSTEP_STATE_STOPPING;
+	draining = !ret && lockstep_guest_is_draining(guest);
 	mutex_unlock(&guest->lock);
-	if (stopping)
+	if (draining)
 		lockstep_guest_drained(guest);
 	return ret;
 }
@@ -277,6 +277,6 @@ void lockstep_guest_released(struct lockstep_guest *guest, u32 stream, u64 index
 	    !lockstep_state_rule(guest->state)->acks)
 		WRITE_ONCE(guest->released[stream], index);
 	mutex_unlock(&guest->lock);
-	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_STOPPING)
+	if (lockstep_guest_is_draining(guest))
 		lockstep_guest_drained(guest);
 }

@@ -30,7 +30,7 @@ static const struct lockstep_state_rule rules[] = {
 	RULE(CONTEST_P, "contest-primary", LATCH, PARK, .logs = true),
 	RULE(CONTEST_B, "contest-backup", DROP, REPLAY),
 	RULE(LIVE, "live", OPEN, RUN),
-	RULE(SWITCHING, "switching", LATCH, PARK, .logs = true),
+	RULE(SWITCHING, "switching", ACKED, PARK, .logs = true),
 	RULE(STOPPING, "stopping", ACKED, PARK, .logs = true),
 	RULE(STOPPED_B, "stopped-backup", DROP, PARK, .acks = true),
 	RULE(ORPHAN_P, "orphan-primary", LATCH, PARK, .logs = true),
@@ -72,8 +72,7 @@ static const char *const events[] = {
 /*
  * A transition to the same state is listed where the event is expected and is
  * handled without a change.  VMM_GONE is not here: it ends the object in every
- * state.  A planned switch (SWITCH) is not possible before running guests can
- * be cloned, so no row leads to SWITCHING.
+ * state.
  */
 static const struct {
 	unsigned char from, event, to;
@@ -99,12 +98,14 @@ static const struct {
 	{ S(PROTECTED_P),	E(SILENCE),	 S(SUSPECT_P) },
 	{ S(PROTECTED_P),	E(PEER_FAILED),	 S(CONTEST_P) },
 	{ S(PROTECTED_P),	E(PEER_OTHER),	 S(CONTEST_P) },
+	{ S(PROTECTED_P),	E(SWITCH),	 S(SWITCHING) },
 	{ S(PROTECTED_P),	E(POWEROFF),	 S(STOPPING) },
 	{ S(PROTECTED_P),	E(DAEMON_LOST),	 S(ORPHAN_P) },
 
 	{ S(PROTECTED_B),	E(SILENCE),	 S(SUSPECT_B) },
 	{ S(PROTECTED_B),	E(PEER_FAILED),	 S(CONTEST_B) },
 	{ S(PROTECTED_B),	E(PEER_OTHER),	 S(CONTEST_B) },
+	{ S(PROTECTED_B),	E(SWITCH),	 S(CONTEST_B) },
 	{ S(PROTECTED_B),	E(DIVERGED),	 S(DIVERGED) },
 	{ S(PROTECTED_B),	E(POWEROFF),	 S(STOPPED_B) },
 	{ S(PROTECTED_B),	E(DAEMON_LOST),	 S(ORPHAN_B) },
@@ -119,6 +120,7 @@ static const struct {
 	{ S(SUSPECT_B),		E(TIMEOUT),	 S(CONTEST_B) },
 	{ S(SUSPECT_B),		E(PEER_FAILED),	 S(CONTEST_B) },
 	{ S(SUSPECT_B),		E(PEER_OTHER),	 S(CONTEST_B) },
+	{ S(SUSPECT_B),		E(SWITCH),	 S(CONTEST_B) },
 	{ S(SUSPECT_B),		E(DIVERGED),	 S(DIVERGED) },
 	{ S(SUSPECT_B),		E(POWEROFF),	 S(STOPPED_B) },
 	{ S(SUSPECT_B),		E(DAEMON_LOST),	 S(ORPHAN_B) },
@@ -139,6 +141,14 @@ static const struct {
 	{ S(CONTEST_B),		E(POWEROFF),	 S(CONTEST_B) },
 
 	{ S(LIVE),		E(WENT_LIVE),	 S(SOLO) },
+
+	/* given up, or handed over: the claim tells */
+	{ S(SWITCHING),		E(RESUME),	 S(PROTECTED_P) },
+	{ S(SWITCHING),		E(SILENCE),	 S(SUSPECT_P) },
+	{ S(SWITCHING),		E(TIMEOUT),	 S(CONTEST_P) },
+	{ S(SWITCHING),		E(PEER_FAILED),	 S(CONTEST_P) },
+	{ S(SWITCHING),		E(PEER_OTHER),	 S(CONTEST_P) },
+	{ S(SWITCHING),		E(DAEMON_LOST),	 S(ORPHAN_P) },
 
 	{ S(STOPPING),		E(CLOSED),	 S(HALTED) },
 	{ S(STOPPING),		E(LOST),	 S(HALTED) },

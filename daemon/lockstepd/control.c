@@ -170,9 +170,37 @@ static void do_events(struct client *c, struct json_object *request)
 
 static void do_switch(struct client *c, struct json_object *request)
 {
-	(void)request;
-	answer_error(c, "a planned switch is not available yet: it needs cloning of running guests. "
-			"A failover without one: stop --force on the primary's host");
+	struct lockstep_core *core = &c->control->d->core;
+	const char *name = string_of(request, "guest");
+	int ret = name ? lockstep_core_switch(core, name) : -EINVAL;
+	struct lockstep_guest *g = name ? lockstep_core_guest_find(core, name) : NULL;
+	struct json_object *o;
+
+	switch (ret) {
+	case 0:
+		o = ok_new();
+		if (o && g)
+			lockstep_json_add_uuid(o, "instance", &g->info.instance);
+		if (o && g && g->node)
+			lockstep_json_add_str(o, "to", g->node->name);
+		answer(c, o);
+		break;
+	case -ENOENT:
+		answer_error(c, "no such guest here");
+		break;
+	case -EREMOTE:
+		answer_error(c, "its primary is on the other host: ask there");
+		break;
+	case -EBUSY:
+		answer_error(c, "the guest is not protected now: there is no backup to switch to");
+		break;
+	case -EHOSTUNREACH:
+		answer_error(c, "the arbiter can't be asked who goes live: see lockstepctl status");
+		break;
+	default:
+		answer_error(c, strerror(-ret));
+		break;
+	}
 }
 
 static void do_release(struct client *c, struct json_object *request)

@@ -380,6 +380,20 @@ int lockstep_core_force(struct lockstep_core *core, const char *name);
  */
 int lockstep_core_release(struct lockstep_core *core, const char *name);
 
+/**
+ * lockstep_core_switch() - planned switch: the backup is to go live instead
+ * @core: core
+ * @name: guest, whose protected primary is here
+ *
+ * The guest stops until all it has put out is released and executed on the other
+ * side; then the backup claims the generation. Whatever fails, the guest goes on,
+ * on one of both hosts.
+ *
+ * Return: 0: it has begun; -ENOENT; -EREMOTE: its primary is on the other host;
+ * -EBUSY: it is not protected now; -EHOSTUNREACH: the arbiter can't be reached.
+ */
+int lockstep_core_switch(struct lockstep_core *core, const char *name);
+
 struct lockstep_guest *lockstep_core_guest_find(struct lockstep_core *core, const char *name);
 
 /* --- one guest (guest.c) -------------------------------------------------- */

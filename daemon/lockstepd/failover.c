@@ -13,6 +13,8 @@
 #include "lockstepd/core.h"
 
 #define ORPHAN_HELLO_NS	(300 * LOCKSTEP_NSEC_PER_MSEC)
+#define SWITCH_NS	(10 * LOCKSTEP_NSEC_PER_SEC)	/* patience with a planned switch */
+#define SWITCH_SAY_NS	(500 * LOCKSTEP_NSEC_PER_MSEC)
 
 static void reason_set(struct lockstep_guest *g, const char *reason)
 {
@@ -125,6 +127,7 @@ void lockstep_failover_lost(struct lockstep_guest *g, unsigned int event, const 
 	case LOCKSTEP_STATE_PROTECTED_B:
 	case LOCKSTEP_STATE_SUSPECT_P:
 	case LOCKSTEP_STATE_SUSPECT_B:
+	case LOCKSTEP_STATE_SWITCHING:
 	case LOCKSTEP_STATE_STOPPED_B:
 		break;
 	default:
@@ -196,6 +199,10 @@ static void enter_protected(struct lockstep_guest *g, uint32_t old)
 	case LOCKSTEP_STATE_SYNC_DST:
 		lockstep_failover_restart(g);
 		break;
+	case LOCKSTEP_STATE_SWITCHING:
+		lockstep_guest_note(g, "protected; no switch: %s", g->reason);
+		reason_set(g, "");
+		return;
 	default:		/* as it was: suspicion was wrong, or the daemon is back */
 		reason_set(g, "");
 		return;
@@ -224,6 +231,13 @@ static void enter_live(struct lockstep_guest *g, uint32_t old)
 	(void)old;
 	lockstep_guest_note(g, "goes live");
 	lockstep_event_emit("guest.live", lockstep_guest_event_json(g));
+}
+
+static void enter_switching(struct lockstep_guest *g, uint32_t old)
+{
+	(void)old;
+	g->announce_ns = 0;
+	lockstep_guest_note(g, "hands over to %s", g->node ? g->node->name : "?");
 }
 
 static void enter_stopping(struct lockstep_guest *g, uint32_t old)
@@ -301,6 +315,40 @@ static void work_sync(struct lockstep_guest *g)
 		lockstep_contest_run(g);
 }
 
+/* A backup that still follows has begun nothing: back to how it was. */
+static void switch_end(struct lockstep_guest *g)
+{
+	bool drained = g->info.flags & LOCKSTEP_FLAG_DRAINED;
+	bool follows = !drained || lockstep_state_rule(g->peer_state)->acks;
+	struct json_object *o = lockstep_guest_event_json(g);
+
+	reason_set(g, !drained ? "the backup did not catch up" : follows ?
+		   "the backup refused: can its host reach the arbiter?" :
+		   "the backup was asked to take over and does not");
+	if (o)
+		lockstep_json_add_str(o, "detail", g->reason);
+	lockstep_event_emit("guest.switch-failed", o);
+	lockstep_guest_event(g, follows ? LOCKSTEP_EVENT_RESUME : LOCKSTEP_EVENT_TIMEOUT,
+			     g->info.generation, NULL);
+}
+
+static void work_switching(struct lockstep_guest *g)
+{
+	bool drained = g->info.flags & LOCKSTEP_FLAG_DRAINED;
+
+	if (since(g) >= SWITCH_NS) {
+		switch_end(g);
+		return;
+	}
+	/* said again: a link that was made anew has lost it */
+	if (drained && (!g->announce_ns ||
+			lockstep_guest_now(g) - g->announce_ns >= SWITCH_SAY_NS)) {
+		g->announce_ns = lockstep_guest_now(g);
+		lockstep_guest_send(g, LOCKSTEP_MESSAGE_SWITCH, g->info.generation);
+	}
+	detect_silence(g);
+}
+
 static void work_stopping(struct lockstep_guest *g)
 {
 	if (g->info.flags & LOCKSTEP_FLAG_DRAINED)
@@ -373,7 +421,7 @@ static const struct action {
 	[LOCKSTEP_STATE_CONTEST_P] = { enter_contest, lockstep_contest_run, false },
 	[LOCKSTEP_STATE_CONTEST_B] = { enter_contest, lockstep_contest_run, false },
 	[LOCKSTEP_STATE_LIVE] = { enter_live, NULL, false },
-	[LOCKSTEP_STATE_SWITCHING] = { NULL, NULL, true },
+	[LOCKSTEP_STATE_SWITCHING] = { enter_switching, work_switching, true },
 	[LOCKSTEP_STATE_STOPPING] = { enter_stopping, work_stopping, true },
 	[LOCKSTEP_STATE_STOPPED_B] = { enter_stopping, work_stopped_b, true },
 	[LOCKSTEP_STATE_ORPHAN_P] = { enter_orphan, work_orphan, true },
@@ -412,8 +460,12 @@ static void fact_take(struct lockstep_guest *g, const struct lockstep_fact *fact
 		return;
 	/* it has left the pair: no use waiting. States of before it are old news. */
 	switch (fact->state) {
-	case LOCKSTEP_STATE_CONTEST_P:
 	case LOCKSTEP_STATE_CONTEST_B:
+		/* as it was asked to: its claim is not to be raced */
+		if (g->state == LOCKSTEP_STATE_SWITCHING)
+			break;
+		/* fallthrough */
+	case LOCKSTEP_STATE_CONTEST_P:
 	case LOCKSTEP_STATE_LIVE:
 	case LOCKSTEP_STATE_SOLO:
 	case LOCKSTEP_STATE_DIVERGED:

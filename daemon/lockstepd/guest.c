@@ -624,3 +624,23 @@ int lockstep_core_release(struct lockstep_core *core, const char *name)
 		return -EBUSY;
 	}
 }
+
+int lockstep_core_switch(struct lockstep_core *core, const char *name)
+{
+	struct lockstep_guest *g = lockstep_core_guest_find(core, name);
+	struct json_object *o;
+
+	if (!g || g->foreign)
+		return -ENOENT;
+	if (g->state == LOCKSTEP_STATE_PROTECTED_B || g->state == LOCKSTEP_STATE_SUSPECT_B)
+		return -EREMOTE;
+	if (g->state != LOCKSTEP_STATE_PROTECTED_P || !g->node || !g->node->up)
+		return -EBUSY;
+	if (!core->view.reachable || core->view.rejected)
+		return -EHOSTUNREACH;
+	o = lockstep_guest_event_json(g);
+	if (o)
+		lockstep_json_add_str(o, "to", g->node->name);
+	lockstep_event_emit("guest.switch", o);
+	return lockstep_guest_event(g, LOCKSTEP_EVENT_SWITCH, g->info.generation, NULL);
+}

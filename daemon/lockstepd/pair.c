@@ -131,6 +131,7 @@ static bool state_fits(const struct lockstep_guest *g, uint32_t peer_state)
 	case LOCKSTEP_STATE_PROTECTED_P:
 	case LOCKSTEP_STATE_SUSPECT_P:
 	case LOCKSTEP_STATE_ORPHAN_P:
+	case LOCKSTEP_STATE_SWITCHING:
 	case LOCKSTEP_STATE_STOPPING:
 		return !primary;
 	default:
@@ -311,6 +312,21 @@ static void diverged_got(struct lockstep_guest *g, const struct lockstep_message
 	lockstep_failover_lost(g, LOCKSTEP_EVENT_PEER_FAILED, "the backup diverged");
 }
 
+static void switch_got(struct lockstep_guest *g)
+{
+	const struct lockstep_arbiter_view *view = &g->core->view;
+
+	if (!lockstep_state_rule(g->state)->acks)
+		return;
+	/* the primary goes on if nothing comes of it */
+	if (!view->reachable || view->rejected)
+		lockstep_guest_alarm(g, "guest.switch-refused",
+				     "asked to take over, but the arbiter can't be %s from this host",
+				     view->rejected ? "used" : "reached");
+	else
+		lockstep_failover_lost(g, LOCKSTEP_EVENT_SWITCH, "planned switch");
+}
+
 void lockstep_pair_message(struct lockstep_guest *g, const struct lockstep_message *m)
 {
 	bool same = m->generation == g->info.generation;
@@ -331,6 +347,10 @@ void lockstep_pair_message(struct lockstep_guest *g, const struct lockstep_messa
 	case LOCKSTEP_MESSAGE_DIVERGED:
 		if (same)
 			diverged_got(g, m);
+		break;
+	case LOCKSTEP_MESSAGE_SWITCH:
+		if (same)
+			switch_got(g);
 		break;
 	case LOCKSTEP_MESSAGE_CLOSED:
 		if (same && !lockstep_state_rule(g->state)->logs) {

@@ -29,6 +29,7 @@ static const char *const names[] = {
 	[LOCKSTEP_MESSAGE_START] = "START",
 	[LOCKSTEP_MESSAGE_RESULT] = "RESULT",
 	[LOCKSTEP_MESSAGE_LOG_LZ4] = "LOG_LZ4",
+	[LOCKSTEP_MESSAGE_SWITCH] = "SWITCH",
 };
 
 const char *lockstep_message_name(enum lockstep_message_type type)

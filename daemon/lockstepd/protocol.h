@@ -71,6 +71,7 @@
  * @LOCKSTEP_MESSAGE_START: node: start your twin of this guest
  * @LOCKSTEP_MESSAGE_RESULT: node: what became of a START
  * @LOCKSTEP_MESSAGE_LOG_LZ4: primary: the same as LOG, compressed; to who said LOCKSTEP_HELLO_LZ4
+ * @LOCKSTEP_MESSAGE_SWITCH: primary: parked, all is said and released: go live
  */
 enum lockstep_message_type {
 	LOCKSTEP_MESSAGE_HELLO		= 1,
@@ -88,6 +89,7 @@ enum lockstep_message_type {
 	LOCKSTEP_MESSAGE_START		= 13,
 	LOCKSTEP_MESSAGE_RESULT		= 14,
 	LOCKSTEP_MESSAGE_LOG_LZ4	= 15,
+	LOCKSTEP_MESSAGE_SWITCH		= 16,
 	__LOCKSTEP_MESSAGE_LAST,
 	LOCKSTEP_MESSAGE_MAX		= __LOCKSTEP_MESSAGE_LAST - 1
 };

@@ -599,6 +599,20 @@ TEST_F(commit, after_the_ack)
 	EXPECT_EQ(0, frames_by_time(&pair.nl_t, pair.twin.attach.id));
 }
 
+/* Waits for one; 0: none came. */
+static uint64_t first_frame(int listener)
+{
+	uint64_t index = 0;
+	int i;
+
+	for (i = 0; i < 500 && !index; i++) {
+		index = frame_get(listener);
+		if (!index)
+			usleep(10000);
+	}
+	return index;
+}
+
 /*
  * The primary dies, the twin wins: what the world saw of both is every frame, in
  * order, and no more of them twice than the bound.
@@ -621,11 +635,7 @@ TEST_F(commit, failover)
 	ASSERT_TRUE(pair_until(&pair, pair_twin_drained, 20000));
 	EXPECT_EQ(0, frame_get(self->listener_t));
 	ASSERT_EQ(0, nl_event(&pair.nl_t, pair.twin.attach.id, LOCKSTEP_EVENT_WON, 0, NULL));
-	for (first = 0, i = 0; i < 500 && !first; i++) {
-		first = frame_get(self->listener_t);
-		if (!first)
-			usleep(10000);
-	}
+	first = first_frame(self->listener_t);
 	ASSERT_NE(0, first);
 	EXPECT_GE(last + 1, first);		/* none is missing */
 	EXPECT_GE(LOCKSTEP_DUPLICATES_MAX, last + 1 - first);
@@ -634,6 +644,34 @@ TEST_F(commit, failover)
 		usleep(5000);
 	}
 	EXPECT_LE(last + 200, index);
+}
+
+/*
+ * A planned switch: the primary is done when the twin has executed all and knows that
+ * all has left; then the twin goes on with the very next frame.
+ */
+TEST_F(commit, planned_switch)
+{
+	uint64_t last;
+	int i;
+
+	ASSERT_EQ(0, pair_start(&pair));
+	frames_wanted = 300;
+	ASSERT_TRUE(pair_until(&pair, twin_made_frames, 20000));
+	pair.cut_acks = true;
+	ASSERT_EQ(0, nl_event(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_EVENT_SWITCH, 0, NULL));
+	for (i = 0; i < 20; i++)
+		pair_step(&pair, 10);
+	EXPECT_FALSE(pair_primary_drained(&pair));
+	pair.cut_acks = false;
+	ASSERT_TRUE(pair_until(&pair, pair_primary_drained, 20000));
+	last = drain(_metadata, self->listener_p, 0);
+	EXPECT_LE(300, last);
+	ASSERT_EQ(0, nl_event(&pair.nl_t, pair.twin.attach.id, LOCKSTEP_EVENT_SWITCH, 0, NULL));
+	ASSERT_TRUE(pair_until(&pair, pair_twin_drained, 20000));
+	ASSERT_EQ(0, nl_event(&pair.nl_t, pair.twin.attach.id, LOCKSTEP_EVENT_WON, 0, NULL));
+	EXPECT_EQ(last + 1, first_frame(self->listener_t));
+	EXPECT_EQ(0, frame_get(self->listener_p));
 }
 
 TEST_HARNESS_MAIN

@@ -241,13 +241,24 @@ bool pair_twin_diverged(struct pair *pair)
 	return nl_state(&pair->nl_t, pair->twin.attach.id) == LOCKSTEP_STATE_DIVERGED;
 }
 
-/* The twin contests and has consumed all it was given: only now it can win. */
-bool pair_twin_drained(struct pair *pair)
+static bool is_drained(struct nl *nl, const struct machine *machine)
 {
 	struct nl_msg *reply = malloc(sizeof(*reply));
-	bool drained = reply && !nl_guest_get(&pair->nl_t, pair->twin.attach.id, reply) &&
+	bool drained = reply && !nl_guest_get(nl, machine->attach.id, reply) &&
 		       nl_get_u32(reply, LOCKSTEP_A_FLAGS) & LOCKSTEP_FLAG_DRAINED;
 
 	free(reply);
 	return drained;
+}
+
+/* The twin contests and has consumed all it was given: only now it can win. */
+bool pair_twin_drained(struct pair *pair)
+{
+	return is_drained(&pair->nl_t, &pair->twin);
+}
+
+/* The primary switches, and all it has put out is out, executed and known to be. */
+bool pair_primary_drained(struct pair *pair)
+{
+	return is_drained(&pair->nl_p, &pair->primary);
 }

@@ -55,5 +55,6 @@ bool pair_until(struct pair *pair, bool (*done)(struct pair *pair), int timeout_
 bool pair_both_ended(struct pair *pair);
 bool pair_twin_diverged(struct pair *pair);
 bool pair_twin_drained(struct pair *pair);
+bool pair_primary_drained(struct pair *pair);
 
 #endif

@@ -18,6 +18,7 @@
  *    that lives; and of what the twin sends again, at most DUPLICATES had left;
  *  - never do two live; a closed guest lives nowhere; a diverged twin never lives;
  *  - a power-off that is recorded has lost no output;
+ *  - a backup that goes live by a planned switch has nothing to say twice;
  *  - one fault never leaves the guest without anybody (asserted at the end).
  *
  * Rows of the module's table that the promise hangs on; without one it must fail:
@@ -35,6 +36,9 @@
 #endif
 #ifndef DAEMONS
 #define DAEMONS		1	/* daemons that are killed, and come back */
+#endif
+#ifndef SWITCHES
+#define SWITCHES	1	/* planned switches that are asked for */
 #endif
 
 #include "table.pml"
@@ -61,6 +65,8 @@ bool b_seen;			/* b has read `open` in this attempt: said READY */
 bool activated;			/* ACTIVATE was sent */
 byte crashes;
 byte daemons;
+byte switches;
+bool switch_sent;		/* SWITCH was sent */
 bool diverged;			/* the twin has differed once */
 
 /* --- the log: record k is output k; a power-off is one record more -------- */
@@ -99,11 +105,26 @@ bool rebooted;
 #define p_lives		(gate_open(p) && !(off && released == made))
 #define b_lives		(gate_open(b) && !b_off)
 
+/* The twin has executed all, so its disk is as the primary's; or there is none. */
+#ifdef BUG_DISK		/* it is enough that the backup holds the log */
+#define done_there	(acked == END)
+#else
+#define done_there	(acked == END && (executed == END || !p_paired || won == PRIMARY))
+#endif
+
 /* DRAINED of a primary that stops: what it has is out, and the backup has it all. */
 #ifdef BUG_CLOSE	/* it closes while outputs wait */
 #define p_drained	(p == STOPPING)
 #else
-#define p_drained	(p == STOPPING && acked == END && released == made)
+#define p_drained	(p == STOPPING && done_there && released == made)
+#endif
+
+/* DRAINED of a primary that switches: besides, its twin has executed all and knows all. */
+#ifdef BUG_SWITCH	/* it asks as soon as it is parked */
+#define p_handed	(p == SWITCHING)
+#else
+#define p_handed	(p == SWITCHING && acked == END && executed == END && released == made && \
+			 told_acked == released)
 #endif
 
 /* DRAINED of a backup that contests: all that was acknowledged is executed. */
@@ -131,7 +152,9 @@ inline check()
 		assert(released <= executed);
 		/* it leaves out what it was told of, and that did leave */
 		assert(told <= released);
-		assert(released - told <= DUPLICATES)
+		assert(released - told <= DUPLICATES);
+		/* asked to: nothing is left to say, nothing is said twice */
+		assert(!(switch_sent && p == SWITCHING) || (told == made && executed == END))
 	:: else
 	fi
 }
@@ -223,6 +246,10 @@ end:	do
 	:: atomic { p == CONTEST_P && acks(b) -> p = PROTECTED_P }
 #endif
 
+	/* a planned switch; it may be given up at any time, also once the backup was asked */
+	:: atomic { p_daemon && takes_SWITCH(p) && switches < SWITCHES -> switches++; p_event(SWITCH) }
+	:: atomic { p_daemon && p_handed && !switch_sent -> switch_sent = true }
+
 	/* its daemon dies, comes back, and finds the same peer, or does not */
 	:: atomic { p_daemon && p != DEAD && !over(p) && daemons < DAEMONS ->
 		daemons++;
@@ -310,6 +337,7 @@ end:	do
 	:: atomic { b_daemon && takes_PEER_FAILED(b) && p == DEAD && won != BACKUP ->
 		b_event(PEER_FAILED)
 	   }
+	:: atomic { b_daemon && takes_SWITCH(b) && switch_sent -> b_event(SWITCH) }
 #ifdef BUG_RETURN
 	:: atomic { b == CONTEST_B && (p == PROTECTED_P || p == SUSPECT_P) -> b = PROTECTED_B }
 #endif
@@ -396,6 +424,8 @@ end:	do
 		if
 		:: won != BACKUP ->
 			assert(released == made);	/* a power-off loses nothing */
+			/* nobody won: either disk is as good as the other */
+			assert(won == PRIMARY || !p_paired || executed == END);
 			closed = true
 		:: else
 		fi;

@@ -37,7 +37,7 @@ enum ctl_exit {
  * @load: status, metrics: show such a file; doctor: take lockstepd's answer from it
  * @root: doctor: in front of every path
  * @config: doctor: lockstepd.conf, or NULL
- * @timeout: seconds that verify and stop --wait wait
+ * @timeout: seconds that verify, switch and stop --wait wait
  * @args: what is no option
  * @nargs: how many
  */

@@ -152,14 +152,68 @@ int ctl_stop(const struct ctl_options *opt)
 	return ret || !opt->wait ? ret : gone_wait(opt);
 }
 
+/* --- switch --------------------------------------------------------------- */
+
+/* What the daemon says of the instance that hands over; false: it goes on doing so. */
+static bool switch_ended(const struct ctl_options *opt, struct json_object *g,
+			 const char *instance, const char *to, int *status)
+{
+	const char *now = ctl_string(g, "instance"), *state = ctl_string(g, "state");
+
+	*status = CTL_OK;
+	if (!state || !now || strcmp(now, instance) || !strcmp(state, "halted")) {
+		printf("%s: lives on %s now, without a backup until it is powered off and started as a pair\n",
+		       opt->args[0], to);
+		return true;
+	}
+	*status = CTL_FAILED;
+	if (!strcmp(state, "protected-primary")) {
+		fprintf(stderr, "lockstepctl: %s goes on here: %s\n", opt->args[0],
+			ctl_string(g, "note") ? ctl_string(g, "note") : state);
+		return true;
+	}
+	if (!strcmp(state, "solo")) {
+		fprintf(stderr, "lockstepctl: %s did not take over: %s goes on here, without a backup\n",
+			to, opt->args[0]);
+		return true;
+	}
+	return false;
+}
+
+static int switch_wait(const struct ctl_options *opt, const char *instance, const char *to)
+{
+	uint64_t end = lockstep_clock_ns() + opt->timeout * LOCKSTEP_NSEC_PER_SEC;
+	struct ctl_view view;
+	bool ended;
+	int ret;
+
+	do {
+		nap(POLL_MS);
+		if (ctl_view_get(opt, &view))
+			return CTL_FAILED;
+		ended = switch_ended(opt, ctl_view_guest(&view, opt->args[0]), instance, to, &ret);
+		ctl_view_put(&view);
+		if (ended)
+			return ret;
+	} while (lockstep_clock_ns() < end);
+	fprintf(stderr, "lockstepctl: nothing has come of it within %u s: see lockstepctl status\n",
+		opt->timeout);
+	return CTL_FAILED;
+}
+
 int ctl_switch(const struct ctl_options *opt)
 {
+	const char *instance, *to;
 	struct json_object *o;
 	int ret = ctl_daemon_ask(opt, "switch", opt->args[0], NULL, ASK_MS, &o);
 
 	if (ret)
 		return ctl_daemon_missing(opt, ret);
 	ret = outcome(o);
+	instance = ctl_string(o, "instance");
+	to = ctl_string(o, "to");
+	if (ret == CTL_OK && instance && to)
+		ret = switch_wait(opt, instance, to);
 	json_object_put(o);
 	return ret;
 }

@@ -41,7 +41,8 @@ static const struct command {
 	  "power a guest off; --force: end this instance at once, its other half goes on" },
 	{ "verify", ctl_verify, 1, 1, "jut", "GUEST",
 	  "compare the whole state of primary and twin, here on the primary's host" },
-	{ "switch", ctl_switch, 1, 1, "", "GUEST", "change roles (not available yet)" },
+	{ "switch", ctl_switch, 1, 1, "t", "GUEST",
+	  "planned switch, on the primary's host: its backup goes live, without loss" },
 	{ "events", ctl_events, 0, 0, "j", "", "what happens, as it happens" },
 	{ "metrics", ctl_metrics, 0, 0, "l", "", "status in Prometheus' text format" },
 	{ "peers", ctl_peers, 0, 0, "j", "", "connections to other hosts" },
@@ -91,7 +92,7 @@ static void usage(FILE *f)
 	      "  --twin         start: only this half, as a twin;  --alone: only this half\n"
 	      "  --wait         stop: until it has ended\n"
 	      "  --full         verify: read all of memory, not only what was written\n"
-	      "  --timeout S    verify, stop --wait: patience in seconds (default 60)\n"
+	      "  --timeout S    verify, switch, stop --wait: patience in seconds (default 60)\n"
 	      "  --socket PATH  of lockstepd (default " CTL_SOCKET ")\n"
 	      "  --run-dir DIR  of the VMMs' sockets (default " CTL_RUN_DIR ")\n"
 	      "\n"
