@@ -309,7 +309,8 @@ static void work_solo(struct lockstep_guest *g)
 
 static void work_sync(struct lockstep_guest *g)
 {
-	if (since(g) >= LOCKSTEP_PAIR_NS)
+	/* without a node: found so by a new daemon, which knows of no agreement */
+	if (!g->node || since(g) >= LOCKSTEP_PAIR_NS)
 		lockstep_failover_lost(g, LOCKSTEP_EVENT_PEER_LOST, "the pair did not form in time");
 	else
 		lockstep_contest_run(g);

@@ -86,34 +86,35 @@ static int other(int host)
 	return host == SIM_A ? SIM_B : SIM_A;
 }
 
+/* TCP keeps it until the way is free, in order; so does a receiver that paused, or reads late. */
+static uint64_t message_wait(struct sim *s, const struct sim_host *h, const struct sim_event *e)
+{
+	if (s->cut[e->host] || s->hang || h->paused)
+		return 10 * SIM_MS;
+	if (h->stalled_ns > s->now)
+		return h->stalled_ns - s->now;
+	return e->order == h->arrived ? 0 : SIM_MS / 4;
+}
+
 static void message_arrives(struct sim *s, struct sim_event *e)
 {
 	struct sim_host *h = &s->host[e->host];
 	struct lockstep_message m;
+	uint64_t wait;
 
 	if (!h->daemon || e->epoch != h->epoch || e->link_epoch != s->link_epoch || !h->link)
 		return;
-	/* TCP keeps it until the way is free; so does a receiver that paused */
-	if (s->cut[e->host] || s->hang || h->paused) {
-		struct sim_event *again = sim_event_add(s, 10 * SIM_MS, e->host, message_arrives,
-							e->len);
+	wait = message_wait(s, h, e);
+	if (wait) {
+		struct sim_event *again = sim_event_add(s, wait, e->host, message_arrives, e->len);
 
 		again->epoch = e->epoch;
 		again->link_epoch = e->link_epoch;
-		memcpy(again->data, e->data, e->len);
-		/* and everything behind it waits in line */
-		h->stalled_ns = again->at;
-		return;
-	}
-	if (h->stalled_ns > s->now) {
-		struct sim_event *again = sim_event_add(s, h->stalled_ns - s->now, e->host,
-							message_arrives, e->len);
-
-		again->epoch = e->epoch;
-		again->link_epoch = e->link_epoch;
+		again->order = e->order;
 		memcpy(again->data, e->data, e->len);
 		return;
 	}
+	h->arrived++;
 	assert_int_equal(lockstep_message_decode(e->data, e->len, &m), 0);
 	if (s->lose && lockstep_message_carries_log(m.type)) {
 		s->lose--;
@@ -132,13 +133,13 @@ static int op_send(void *user, struct lockstep_node *node, const struct lockstep
 	int n;
 
 	(void)node;
-	if (!h->link)
+	if (!h->link || h->broken)
 		return -ENOTCONN;
 	n = lockstep_message_encode(m, buf, sizeof(buf));
 	if (n < 0)
 		fail_msg("%s can't be encoded: %d", lockstep_message_name(m->type), n);
-	/* a constant delay keeps the order, as TCP does */
 	e = sim_event_add(s, SIM_MS / 2, other(h->index), message_arrives, (size_t)n + tail);
+	e->order = s->host[e->host].sent++;
 	memcpy(e->data, buf, (size_t)n);
 	if (tail)
 		memcpy(e->data + n, m->log.data, tail);
@@ -191,6 +192,8 @@ static void link_step(struct sim *s)
 	for (i = 0; i < SIM_HOSTS; i++) {
 		s->host[i].link = true;
 		s->host[i].stalled_ns = 0;
+		s->host[i].sent = 0;
+		s->host[i].arrived = 0;
 	}
 	for (i = 0; i < SIM_HOSTS; i++)
 		lockstep_core_node_up(&s->host[i].core, s->host[i].node,
@@ -385,8 +388,10 @@ void sim_daemon_kill(struct sim *s, int host)
 
 	if (!h->daemon)
 		return;
-	link_down(s);
+	/* its peer sees the connection go, it does not */
 	h->daemon = false;
+	h->link = false;
+	link_down(s);
 	h->epoch++;
 	lockstep_core_exit(&h->core);
 	sim_module_unbind(h);
@@ -404,6 +409,7 @@ void sim_host_kill(struct sim *s, int host)
 	h->dead = true;
 	h->epoch++;
 	h->link = false;
+	s->killed[host] = true;
 	memset(h->guest, 0, sizeof(h->guest));
 	/* no reset comes from a host without power: the peer's plane just hangs */
 }
@@ -427,6 +433,60 @@ void sim_host_freeze(struct sim *s, int host, unsigned int ms)
 
 	if (thaw > s->host[host].thaw_ns)
 		s->host[host].thaw_ns = thaw;
+}
+
+/* --- failpoints ----------------------------------------------------------- */
+
+#define MEND_NS		(500 * SIM_MS)
+
+static void daemon_again(struct sim *s, struct sim_event *e)
+{
+	sim_daemon_start(s, e->host);
+}
+
+static void link_again(struct sim *s, struct sim_event *e)
+{
+	(void)e;
+	sim_cut(s, false);
+}
+
+static void arbiter_again(struct sim *s, struct sim_event *e)
+{
+	s->host[e->host].arbiter_lost_reply = false;
+}
+
+/* It was hit in the step of a host that is over now: what was to break breaks. */
+static void failpoint_act(struct sim *s)
+{
+	struct sim_failpoint *f = &s->failpoint;
+
+	if (!f->hit || f->host < 0)
+		return;
+	s->host[f->host].broken = false;
+	switch (f->fault) {
+	case SIM_FAULT_HOST:
+		sim_host_kill(s, f->host);
+		break;
+	case SIM_FAULT_DAEMON:
+		sim_daemon_kill(s, f->host);
+		sim_event_add(s, MEND_NS, f->host, daemon_again, 0);
+		break;
+	case SIM_FAULT_VMM:
+		sim_module_detach(&s->host[f->host], f->id);
+		break;
+	case SIM_FAULT_LINK:
+		sim_cut(s, true);
+		sim_event_add(s, 8 * MEND_NS, f->host, link_again, 0);
+		break;
+	case SIM_FAULT_RESET:
+		link_down(s);
+		break;
+	default:
+		s->host[f->host].arbiter_lost_reply = true;
+		sim_event_add(s, 4 * MEND_NS, f->host, arbiter_again, 0);
+		break;
+	}
+	f->host = -1;
 }
 
 /* --- alarms --------------------------------------------------------------- */
@@ -482,11 +542,15 @@ void sim_run(struct sim *s, unsigned int ms)
 			if (e->at > s->now)
 				s->now = e->at;
 			event_run(s, e);
+			failpoint_act(s);
 		}
 		s->now = next;
 		link_step(s);
-		for (i = 0; i < SIM_HOSTS; i++)
+		failpoint_act(s);
+		for (i = 0; i < SIM_HOSTS; i++) {
 			host_step(s, &s->host[i]);
+			failpoint_act(s);
+		}
 		sim_promises_check(s);
 	}
 }
@@ -497,6 +561,7 @@ void sim_init(struct sim *s, uint64_t seed)
 
 	memset(s, 0, sizeof(*s));
 	s->seed = seed;
+	snprintf(s->repeat, sizeof(s->repeat), "LOCKSTEP_SEED=%llu", (unsigned long long)seed);
 	s->rng = seed * 0x9e3779b97f4a7c15ULL + 1;
 	s->now = 1000 * 1000 * SIM_MS;
 	s->trace = getenv("SIM_TRACE");

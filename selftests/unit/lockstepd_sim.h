@@ -37,6 +37,7 @@ struct sim_guest {
 	struct lockstep_guest_info info;
 	uint64_t head;		/* end of the log */
 	uint64_t tail;		/* twin: consumed; primary: acknowledged */
+	uint64_t executed;	/* primary: consumed by the twin, as acknowledged */
 	uint64_t sent;
 	uint64_t released;	/* outputs up to here are in the outside world */
 	uint64_t base;		/* live twin: it puts out from here */
@@ -67,6 +68,7 @@ struct sim_host {
 	bool dead;		/* no power */
 	uint64_t thaw_ns;	/* frozen until then */
 	bool daemon;		/* lockstepd runs */
+	bool broken;		/* a failpoint was hit: nothing comes of what it does */
 	unsigned int epoch;	/* of the daemon: what was meant for another is dropped */
 	bool arbiter_reachable;
 	bool arbiter_lost_reply; /* requests arrive, answers do not */
@@ -79,6 +81,8 @@ struct sim_host {
 	bool paused;
 	uint64_t pauses;
 	uint64_t stalled_ns;	/* messages to it wait until then */
+	uint64_t sent;		/* messages to it, on this connection */
+	uint64_t arrived;	/* of those */
 	uint64_t tick_ns;
 	uint64_t beat_ns;
 	uint32_t next_id;
@@ -86,6 +90,41 @@ struct sim_host {
 };
 
 struct sim_event;
+
+/* What breaks at a failpoint, at the host where it is hit. */
+enum sim_fault {
+	SIM_FAULT_HOST,		/* loses power */
+	SIM_FAULT_DAEMON,	/* is killed, and started again */
+	SIM_FAULT_VMM,		/* is killed */
+	SIM_FAULT_LINK,		/* is cut for longer than detection takes */
+	SIM_FAULT_RESET,	/* the connection breaks, and is made again */
+	SIM_FAULT_ARBITER,	/* its answers are lost for a while */
+	SIM_FAULTS
+};
+
+/**
+ * struct sim_failpoint - a transition of a module at which something breaks, once
+ * @armed: it has not been hit
+ * @after: when the transition is made and nobody knows; else instead of it
+ * @state: from there
+ * @event: by this
+ * @fault: what breaks
+ * @hit: it was
+ * @host: where
+ * @id: which guest
+ * @activated: a twin had been activated by then
+ */
+struct sim_failpoint {
+	bool armed;
+	bool after;
+	uint32_t state;
+	uint32_t event;
+	enum sim_fault fault;
+	bool hit;
+	int host;
+	uint32_t id;
+	bool activated;
+};
 
 struct sim {
 	uint64_t now;
@@ -107,6 +146,10 @@ struct sim {
 	unsigned int alarms;	/* events that an operator would see */
 	char last_alarm[64];
 	bool trace;
+	char repeat[160];	/* how to repeat this run; for those who tell of a failure */
+	struct sim_failpoint failpoint;
+	bool made_edge[__LOCKSTEP_STATE_LAST][__LOCKSTEP_EVENT_LAST];	/* transitions */
+	bool killed[SIM_HOSTS];	/* a VMM was killed there, with its host or alone */
 };
 
 void sim_init(struct sim *s, uint64_t seed);
@@ -142,5 +185,15 @@ void sim_link_reset(struct sim *s);
 void sim_lie(struct sim *s, int host);
 /* Both directions between the hosts. */
 void sim_cut(struct sim *s, bool cut);
+
+/*
+ * A random history, by the seed of sim_init(), up to where all is mended, with peers who
+ * lie or not (lockstepd_sim_history.c).
+ */
+void sim_history(struct sim *s, bool hostile);
+/* Mend everything. */
+void sim_repair(struct sim *s);
+/* The test fails if anybody is left hanging in between; all has been mended for a while. */
+void sim_expect_settled(struct sim *s);
 
 #endif

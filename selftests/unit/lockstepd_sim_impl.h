@@ -14,6 +14,7 @@ struct sim_event {
 	int host;
 	unsigned int epoch;
 	unsigned int link_epoch;
+	uint64_t order;		/* of a message on its connection */
 	sim_event_fn *fn;
 	void (*drop)(struct sim_event *e);
 	size_t len;
@@ -36,6 +37,7 @@ int sim_module_feed(void *user, uint32_t id, uint64_t generation,
 int sim_module_acked(void *user, uint32_t id, uint64_t generation,
 		     const struct lockstep_uuid *peer, const struct lockstep_ack *ack);
 int sim_module_rewind(void *user, uint32_t id, uint64_t lsn);
+void sim_module_detach(struct sim_host *h, uint32_t id);
 void sim_module_unbind(struct sim_host *h);
 void sim_module_step(struct sim_host *h);
 void sim_promises_check(struct sim *s);

@@ -135,9 +135,19 @@ static bool drained(struct sim_guest *g)
 {
 	if (g->info.flags & LOCKSTEP_FLAG_DRAINED)
 		return false;
-	if (!(g->info.state == LOCKSTEP_STATE_CONTEST_B && g->tail == g->head) &&
-	    !(g->info.state == LOCKSTEP_STATE_STOPPING && g->tail == g->head))
+	switch (g->info.state) {
+	case LOCKSTEP_STATE_CONTEST_B:
+		if (g->tail != g->head)
+			return false;
+		break;
+	case LOCKSTEP_STATE_STOPPING:
+	case LOCKSTEP_STATE_SWITCHING:
+		if (g->executed != g->head || g->released != g->head)
+			return false;
+		break;
+	default:
 		return false;
+	}
 	g->info.flags |= LOCKSTEP_FLAG_DRAINED;
 	return true;
 }
@@ -153,6 +163,7 @@ static void enter(struct sim_host *h, struct sim_guest *g, uint32_t old)
 	case LOCKSTEP_STATE_SOLO:
 	case LOCKSTEP_STATE_LIVE:
 		g->info.flags &= ~LOCKSTEP_FLAG_CLAIMED;
+		g->executed = g->head;
 		if (g->info.state == LOCKSTEP_STATE_LIVE)
 			g->base = g->head;
 		else
@@ -160,8 +171,10 @@ static void enter(struct sim_host *h, struct sim_guest *g, uint32_t old)
 		g->over_ns = h->sim->now;
 		break;
 	case LOCKSTEP_STATE_STOPPING:
-		if (old == LOCKSTEP_STATE_SOLO || old == LOCKSTEP_STATE_SYNC_SRC)
+		if (old == LOCKSTEP_STATE_SOLO || old == LOCKSTEP_STATE_SYNC_SRC) {
 			g->tail = g->head;
+			g->executed = g->head;
+		}
 		break;
 	case LOCKSTEP_STATE_HALTED:
 		g->over_ns = h->sim->now;
@@ -199,6 +212,23 @@ static int check(const struct sim_guest *g, unsigned int event, uint64_t generat
 	}
 }
 
+/* Does something break here?  What it is comes once the host's present step is over. */
+static bool failpoint(struct sim_host *h, const struct sim_guest *g, uint32_t state,
+		      unsigned int event, bool after)
+{
+	struct sim_failpoint *f = &h->sim->failpoint;
+
+	if (!f->armed || f->after != after || f->state != state || f->event != event)
+		return false;
+	f->armed = false;
+	f->hit = true;
+	f->host = h->index;
+	f->id = g->info.id;
+	f->activated = h->sim->made_edge[LOCKSTEP_STATE_SYNC_DST][LOCKSTEP_EVENT_ACTIVATE];
+	h->broken = f->fault == SIM_FAULT_HOST || f->fault == SIM_FAULT_DAEMON;
+	return true;
+}
+
 static int guest_event(struct sim_host *h, struct sim_guest *g, unsigned int event,
 		       uint64_t generation, const struct lockstep_uuid *peer)
 {
@@ -210,6 +240,8 @@ static int guest_event(struct sim_host *h, struct sim_guest *g, unsigned int eve
 	ret = check(g, event, generation, peer);
 	if (ret)
 		return ret;
+	if (failpoint(h, g, old, event, false))
+		return -EIO;
 	if (event == LOCKSTEP_EVENT_OFFERED || event == LOCKSTEP_EVENT_BACKUP_FOUND)
 		g->info.peer = *peer;
 	if (event == LOCKSTEP_EVENT_COLD_WON || event == LOCKSTEP_EVENT_READY ||
@@ -220,6 +252,8 @@ static int guest_event(struct sim_host *h, struct sim_guest *g, unsigned int eve
 	g->info.old_state = old;
 	g->info.event = event;
 	g->info.state = (uint32_t)next;
+	h->sim->made_edge[old][event] = true;
+	failpoint(h, g, old, event, true);
 	enter(h, g, old);
 	return 0;
 }
@@ -228,6 +262,8 @@ int sim_module_get(void *user, uint32_t id, struct lockstep_guest_info *info)
 {
 	struct sim_guest *g = find(user, id);
 
+	if (((struct sim_host *)user)->broken)
+		return -EIO;
 	if (!g)
 		return -ENODEV;
 	g->info.bound = g->bound;
@@ -258,7 +294,7 @@ static struct sim_guest *find_bound(struct sim_host *h, uint32_t id, int *ret)
 {
 	struct sim_guest *g = find(h, id);
 
-	*ret = !g ? -ENODEV : g->bound ? 0 : -EPERM;
+	*ret = h->broken ? -EIO : !g ? -ENODEV : g->bound ? 0 : -EPERM;
 	if (*ret)
 		return NULL;
 	g->alive_ns = h->sim->now;
@@ -338,6 +374,8 @@ int sim_module_acked(void *user, uint32_t id, uint64_t generation,
 		return -ERANGE;
 	if (lsn > g->tail)
 		g->tail = lsn;
+	if (le64toh(ack->executed) > g->executed)
+		g->executed = le64toh(ack->executed);
 	if (drained(g))
 		state_tell(h, g, 0);
 	return 0;
@@ -427,12 +465,22 @@ static void guest_detach(struct sim_host *h, struct sim_guest *g)
 	g->used = false;
 }
 
+void sim_module_detach(struct sim_host *h, uint32_t id)
+{
+	struct sim_guest *g = find(h, id);
+
+	if (!g)
+		return;
+	h->sim->killed[h->index] = true;
+	guest_detach(h, g);
+}
+
 void sim_vmm_kill(struct sim *s, int host)
 {
 	struct sim_guest *g = sim_guest(s, host);
 
 	assert_non_null(g);
-	guest_detach(&s->host[host], g);
+	sim_module_detach(&s->host[host], g->info.id);
 }
 
 void sim_poweroff(struct sim *s, int host)
@@ -467,6 +515,8 @@ static void primary_step(struct sim_host *h, struct sim_guest *g)
 	/* acknowledged, or not to be asked for: it leaves */
 	if ((rule(g)->gate == LOCKSTEP_GATE_RULE_ACKED || open) && g->tail > g->released)
 		g->released = g->tail;
+	if (drained(g))
+		state_tell(h, g, 0);
 }
 
 static void twin_step(struct sim_host *h, struct sim_guest *g)
@@ -545,8 +595,7 @@ void sim_promises_check(struct sim *s)
 			if (!puts_out(g))
 				continue;
 			if (live)
-				fail_msg("LOCKSTEP_SEED=%llu: two instances put out: %s and %s",
-					 (unsigned long long)s->seed,
+				fail_msg("%s: two instances put out: %s and %s", s->repeat,
 					 lockstep_state_name(live->info.state),
 					 lockstep_state_name(g->info.state));
 			live = g;
@@ -561,8 +610,8 @@ void sim_promises_check(struct sim *s)
 			if (g->used && g != live &&
 			    g->info.generation == live->info.generation &&
 			    live->info.flags & LOCKSTEP_FLAG_TWIN && g->released > live->base)
-				fail_msg("LOCKSTEP_SEED=%llu: outputs up to %llu are outside, the survivor holds %llu",
-					 (unsigned long long)s->seed,
+				fail_msg("%s: outputs up to %llu are outside, the survivor holds %llu",
+					 s->repeat,
 					 (unsigned long long)g->released,
 					 (unsigned long long)live->base);
 		}
