@@ -99,7 +99,7 @@ class Modules:
 
     @staticmethod
     def _name(path):
-        return re.sub(r"\.ko(\.xz)?$", "", os.path.basename(path.strip())).replace("-", "_")
+        return re.sub(r"\.ko$", "", os.path.basename(path.strip())).replace("-", "_")
 
     def _lines(self, name):
         with open(os.path.join(self.base, name)) as f:
