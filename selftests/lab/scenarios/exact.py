@@ -59,8 +59,8 @@ def calibrated(lab, host, what, counter, skid, margin):
     values = {n: host.run(f"cat /sys/kernel/lockstep/{n}").text.strip()
               for n in ("counter", "counter_skid", "counter_margin")}
     seen = int(values["counter_skid"])
-    # skid is given in instructions, the loop has two a branch; what is around it may count as late
-    lab.ok(values["counter"] == counter and skid // 4 <= seen <= skid + 100 and int(values["counter_margin"]) == margin,
+    # skid is given in instructions, the loop has two a branch; what is around it may count as late (125 on 6.12)
+    lab.ok(values["counter"] == counter and skid // 4 <= seen <= skid + 150 and int(values["counter_margin"]) == margin,
            f"{what}: the counter was tried at load", values)
 
 
