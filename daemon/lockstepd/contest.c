@@ -67,6 +67,13 @@ static enum op_kind due_free(struct lockstep_guest *g)
 	return g->contest.opened ? OP_COLD_CLAIM : OP_COLD_OPEN;
 }
 
+static enum op_kind due_close(const struct lockstep_contest *c)
+{
+	if (!c->listed)
+		return OP_CLOSE_LIST;
+	return c->taken ? OP_TAKE : OP_CLOSE;
+}
+
 static enum op_kind due(struct lockstep_guest *g)
 {
 	const struct lockstep_contest *c = &g->contest;
@@ -88,13 +95,9 @@ static enum op_kind due(struct lockstep_guest *g)
 		return drained ? OP_CLAIM : OP_NONE;
 	case LOCKSTEP_STATE_SOLO:
 		/* an operator takes back what waits at the start barrier */
-		if (!g->release)
-			return OP_NONE;
-		return c->listed ? OP_CLOSE : OP_CLOSE_LIST;
+		return g->release ? due_close(c) : OP_NONE;
 	case LOCKSTEP_STATE_STOPPING:
-		if (!drained)
-			return OP_NONE;
-		return c->listed ? OP_CLOSE : OP_CLOSE_LIST;
+		return drained ? due_close(c) : OP_NONE;
 	case LOCKSTEP_STATE_STOPPED_B:
 	case LOCKSTEP_STATE_ORPHAN_B:
 		return g->info.flags & LOCKSTEP_FLAG_POWEROFF ? OP_LOOK_CLOSED : OP_NONE;
@@ -369,7 +372,8 @@ static void pair_opened(struct lockstep_guest *g, const struct lockstep_arbiter_
 static void taken(struct lockstep_guest *g, const struct lockstep_arbiter_answer *answer)
 {
 	if (answer->result == LOCKSTEP_ARBITER_WON) {
-		g->contest.generation++;
+		if (g->state == LOCKSTEP_STATE_SYNC_SRC)
+			g->contest.generation++;	/* else it is what is to be closed */
 		g->contest.taken = false;
 		return;
 	}
@@ -652,8 +656,12 @@ static void cold_listed(struct lockstep_guest *g, const struct newest *n)
 static void close_listed(struct lockstep_guest *g, const struct newest *n)
 {
 	g->contest.listed = true;
-	/* one that was opened with a backup, but never began, is ours to end too */
+	/*
+	 * One that was opened with a backup, but never began, is ours to end too. It is won
+	 * first: else the backup that it names would pass for one with the same disks.
+	 */
 	g->contest.generation = is_ours(g, n) ? n->generation : g->info.generation;
+	g->contest.taken = g->contest.generation != g->info.generation;
 }
 
 static void listed(const struct lockstep_arbiter_answer *answer,

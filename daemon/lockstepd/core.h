@@ -222,7 +222,7 @@ struct lockstep_flow {
  * @forced: COLD: over a generation that did not end
  * @winner: COLD: instance that won the generation before, or nil
  * @opened: `open` of @generation is ours
- * @taken: SYNC_SRC: @generation was opened with another backup: win it first
+ * @taken: SYNC_SRC, CLOSE: @generation was opened with a backup that is gone: win it first
  * @verify: SYNC_DST: the primary says that @generation is open
  * @refused: the arbiter's, or our own, no: an operator is needed
  * @alarm_ns: when it was last complained of
@@ -373,7 +373,7 @@ int lockstep_core_force(struct lockstep_core *core, const char *name);
  * @name: guest, attached here
  *
  * One that waits, for its other half or for an operator, or that diverged, ends;
- * a generation that was begun for it, and never ran, is closed before.
+ * a generation that was opened for it, and never ran, is won and closed before.
  *
  * Return: 0; -ENOENT; -EBUSY: it runs, or follows one that does: it is to be
  * powered off from inside.

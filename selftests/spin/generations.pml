@@ -11,7 +11,10 @@
  * An instance is a life of the guest on a node: whoever crashes, or is over, comes
  * back as another one.  Claims may come at any time: suspicion may be wrong.
  *
- * The promise: at most one instance lives.  A primary counts as living while the
+ * Each node has its own disk. One that does not take part while the guest lives is
+ * behind from then on, until the right one is copied.
+ *
+ * The promise: at most one instance lives, and none starts from a disk that is behind.  A primary counts as living while the
  * other half of its generation can acknowledge; without it no output leaves.
  *
  * -DBUG_name takes a rule out; the model must then fail.
@@ -41,6 +44,9 @@ byte open_first[GENERATIONS + 1];	/* instance of members[0] */
 byte open_second[GENERATIONS + 1];	/* of members[1], or 0: it runs alone */
 byte won[GENERATIONS + 1];		/* instance */
 bool closed[GENERATIONS + 1];
+byte open_at_first[GENERATIONS + 1];	/* nodes of these instances */
+byte open_at_second[GENERATIONS + 1];
+byte won_at[GENERATIONS + 1];
 byte newest;				/* highest generation ever opened */
 byte pruned;				/* all below is gone for ever */
 
@@ -62,6 +68,17 @@ byte pruned;				/* all below is gone for ever */
 #define cold_allowed	true
 #else
 #define cold_allowed	(newest == 0 || closed[newest])
+#endif
+
+bool behind[NODES];		/* its disk lacks what the guest has written */
+
+/* Whoever ended the newest generation has the disk: its winner, or both halves. */
+#ifdef BUG_STALE	/* any disk will do */
+#define has_disk(n)	true
+#else
+#define has_disk(n)	(newest == 0 || (won[newest] -> won_at[newest] == (n) : \
+			 (open_at_first[newest] == (n) || \
+			  (open_second[newest] && open_at_second[newest] == (n)))))
 #endif
 
 #ifdef BUG_SKIP		/* a primary changes its backup without winning first */
@@ -91,6 +108,35 @@ inline leave(n)
 	self[n] = instances
 }
 
+#ifdef BUG_CONTENT	/* nobody compares them */
+#define same_disk(m)	true
+#else
+#define same_disk(m)	(!behind[m])
+#endif
+
+/* The guest lives on n, and on m where they are a pair: other disks miss what it writes. */
+inline writes(n, m)
+{
+	if
+	:: (n) != 0 && (m) != 0 -> behind[0] = true
+	:: else
+	fi;
+	if
+	:: (n) != 1 && (m) != 1 -> behind[1] = true
+	:: else
+	fi;
+	if
+	:: (n) != 2 && (m) != 2 -> behind[2] = true
+	:: else
+	fi
+}
+
+inline win(g, n)
+{
+	won[g] = self[n];
+	won_at[g] = n
+}
+
 inline alone(n)
 {
 	gen[n] = newest;
@@ -104,7 +150,9 @@ inline open_with(n, m)
 {
 	newest++;
 	open_first[newest] = self[n];
+	open_at_first[newest] = n;
 	open_second[newest] = self[m];
+	open_at_second[newest] = m;
 	role[n] = OPENING;
 	peer[n] = m;
 	role[m] = JOINING;
@@ -129,10 +177,12 @@ active [NODES] proctype node()
 end:	do
 	/* cold start: the guest has never run, or was powered off */
 	:: atomic {
-		role[me] == FREE && cold_allowed && newest < GENERATIONS ->
+		role[me] == FREE && cold_allowed && has_disk(me) && newest < GENERATIONS ->
+		assert(!behind[me]);
 		newest++;
 		open_first[newest] = self[me];
-		won[newest] = self[me];
+		open_at_first[newest] = me;
+		win(newest, me);
 		alone(me)
 	   }
 	/*
@@ -144,22 +194,35 @@ end:	do
 		!may_live(0) && !may_live(1) && !may_live(2) ->
 #ifndef BUG_FORCE	/* it is not: a half can win it later */
 		if
-		:: !ended(newest) -> won[newest] = self[me]
+		:: !ended(newest) -> win(newest, me)
 		:: else
 		fi;
 #endif
 		newest++;
 		open_first[newest] = self[me];
-		won[newest] = self[me];
+		open_at_first[newest] = me;
+		win(newest, me);
+		behind[me] = false;	/* what it has is the guest from now on */
+		writes(me, me);
 		alone(me)
 	   }
+	/* he copies the right disk while all is off */
+	:: atomic {
+		role[0] == FREE && role[1] == FREE && role[2] == FREE && behind[me] &&
+		!(behind[0] && behind[1] && behind[2]) ->
+		behind[me] = false
+	   }
+
+	/* the guest runs */
+	:: atomic { role[me] == SOLO && newest == gen[me] -> writes(me, me) }
+	:: atomic { role[me] == PRIMARY && acknowledged(me) && !ended(gen[me]) -> writes(me, mate) }
 
 	/* a pair forms: the winner of this generation opens the next */
 	:: atomic { may_open(me) && role[next] == FREE -> open_with(me, next) }
 	:: atomic { may_open(me) && role[last] == FREE -> open_with(me, last) }
-	/* READY comes: the primary closes its gate and sends ACTIVATE */
+	/* READY comes, of a twin with the same disk: the primary closes its gate and sends ACTIVATE */
 	:: atomic {
-		role[me] == OPENING && role[mate] == JOINING && peer[mate] == me ->
+		role[me] == OPENING && role[mate] == JOINING && peer[mate] == me && same_disk(mate) ->
 		gen[me] = newest;
 		role[me] = PRIMARY;
 		check()
@@ -175,7 +238,7 @@ end:	do
 	:: atomic {
 		role[me] == OPENING ->
 		assert(!ended(newest));
-		won[newest] = self[me];
+		win(newest, me);
 		alone(me)
 	   }
 
@@ -184,7 +247,7 @@ end:	do
 		role[me] == PRIMARY || role[me] == BACKUP ->
 		if
 		:: may_claim(gen[me], self[me]) ->
-			won[gen[me]] = self[me];
+			win(gen[me], me);
 			role[me] = SOLO;
 			mate = me
 		:: else -> leave(me)	/* lost, closed, or long over */
@@ -194,7 +257,7 @@ end:	do
 #ifdef BUG_EARLY	/* so does one that was not activated */
 	:: atomic {
 		role[me] == JOINING && may_claim(gen[me], self[me]) ->
-		won[gen[me]] = self[me];
+		win(gen[me], me);
 		role[me] = SOLO;
 		mate = me;
 		check()
@@ -203,7 +266,7 @@ end:	do
 #ifdef BUG_ANYBODY
 	:: atomic {
 		role[me] == FREE && newest > 0 && may_claim(newest, self[me]) ->
-		won[newest] = self[me];
+		win(newest, me);
 		alone(me)
 	   }
 #endif
@@ -215,8 +278,9 @@ end:	do
 		leave(me);
 		check()
 	   }
-	/* what it has opened, but never begun, is its own to end, too */
+#ifdef BUG_UNBEGUN	/* what it has opened, but never begun, ends without having been won */
 	:: atomic { role[me] == OPENING -> closed[newest] = true; leave(me); check() }
+#endif
 	:: atomic { role[me] == BACKUP && closed[gen[me]] -> leave(me); check() }
 
 	/* power is lost */

@@ -105,6 +105,36 @@ static void test_survivor_starts_again(void **state)
 	sim_exit(&s);
 }
 
+/*
+ * A generation that was opened with a backup, and given up before it began: the one it names
+ * as backup has no part in it, least of all its disks.
+ */
+static void test_unbegun_generation(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	after_a_failover(&s);
+	s.host[SIM_A].arbiter_reachable = false;	/* it can't say READY */
+	sim_attach(&s, SIM_B, false);
+	sim_attach(&s, SIM_A, true);
+	while (!s.store.gen[4].open)
+		sim_run(&s, 1);
+	sim_vmm_kill(&s, SIM_A);
+	sim_wait(&s, SIM_B, S(SOLO), 1000);
+	assert_int_equal(lockstep_core_release(&s.host[SIM_B].core, "web"), 0);
+	sim_wait(&s, SIM_B, GONE, 1000);
+	assert_true(s.store.gen[4].closed);
+	s.host[SIM_A].arbiter_reachable = true;
+	sim_attach(&s, SIM_A, false);
+	sim_run(&s, 10000);
+	sim_expect(&s, SIM_A, S(FREE));
+	assert_string_equal(s.last_alarm, "guest.refused");
+	sim_attach(&s, SIM_B, false);
+	sim_wait(&s, SIM_B, S(SOLO), 1000);
+	sim_exit(&s);
+}
+
 static void test_no_arbiter_no_start(void **state)
 {
 	struct sim s;
@@ -127,6 +157,7 @@ int main(void)
 		cmocka_unit_test(test_cold_start_after_crash),
 		cmocka_unit_test(test_stale_disks_are_refused),
 		cmocka_unit_test(test_survivor_starts_again),
+		cmocka_unit_test(test_unbegun_generation),
 		cmocka_unit_test(test_no_arbiter_no_start),
 	};
 
