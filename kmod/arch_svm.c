@@ -279,6 +279,7 @@ static void svm_step_enter(struct lockstep_vcpu *lv, const struct lockstep_step 
 	int i;
 
 	lv->dr7 = vmcb->save.dr7;
+	lv->resume = vmcb->save.rflags & X86_EFLAGS_RF;
 	lv->exceptions = vmcb->control.intercepts[INTERCEPT_EXCEPTION];
 	if (step->rep) {
 		lv->vcpu->arch.regs[VCPU_REGS_RCX] -= step->rcx;
@@ -308,6 +309,18 @@ static bool svm_rep_ended(struct lockstep_vcpu *lv, const struct lockstep_step *
 	return ended;
 }
 
+/*
+ * Take back the RF of svm_step_enter() where it is still there: nothing was executed.
+ * One that the guest has set stays: an interrupt whose delivery a nested page fault has
+ * ended pushes it when it is delivered again.
+ */
+static void svm_pass_end(struct lockstep_vcpu *lv, const struct lockstep_step *step)
+{
+	if (step->pass && !step->rep && !lv->resume &&
+	    lv->vcpu->arch.regs[VCPU_REGS_RIP] == step->rip)
+		svm_flag_clear(lv->vcpu);
+}
+
 static enum lockstep_step_exit svm_step_exit(struct lockstep_vcpu *lv,
 					     const struct lockstep_step *step)
 {
@@ -315,7 +328,7 @@ static enum lockstep_step_exit svm_step_exit(struct lockstep_vcpu *lv,
 	u32 code = vmcb->control.exit_code;
 	u64 hit = 0;
 
-	svm_flag_clear(lv->vcpu);
+	svm_pass_end(lv, step);
 	vmcb->save.dr7 = lv->dr7;
 	vmcb->control.clean &= ~SVM_CLEAN_DR;
 	if (code == SVM_EXIT_EXCP_BASE + DB_VECTOR) {

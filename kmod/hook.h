@@ -32,6 +32,7 @@
  * @dr7:    arch: the guest's, while a step has its place
  * @exceptions: arch: likewise, those that exit
  * @iret:   arch: likewise, IRET does not exit
+ * @resume: arch: likewise, RF is set
  */
 struct lockstep_vcpu {
 	struct hlist_node node;
@@ -41,6 +42,7 @@ struct lockstep_vcpu {
 	u64 dr7;
 	u32 exceptions;
 	bool iret;
+	bool resume;
 };
 
 int lockstep_hook_init(void);
