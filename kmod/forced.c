@@ -4,6 +4,7 @@
 
 #include <linux/moduleparam.h>
 #include <linux/string.h>
+#include <linux/xxhash.h>
 #include "forced.h"
 #include "guest.h"
 #include "replay.h"
@@ -24,6 +25,10 @@ static const struct kernel_param_ops hold_us_ops = {
 };
 module_param_cb(hold_us, &hold_us_ops, &hold_us, 0644);
 MODULE_PARM_DESC(hold_us, "microseconds that an input waits for the guest's next exit before a position is forced, 0 to 100000 (100): fewer positions are less work for the twin");
+
+static bool compare_counts;
+module_param(compare_counts, bool, 0444);
+MODULE_PARM_DESC(compare_counts, "digests of records cover what the counter said at each stop and clock read so far, so that a twin that counts otherwise once diverges; both hosts need the same (N)");
 
 /* A place that could not be logged is left at the next exit, or after so long. */
 #define AGAIN_NS	(20 * NSEC_PER_USEC)
@@ -104,6 +109,25 @@ static bool events_read(struct lockstep_guest *guest, u64 *events)
 	return true;
 }
 
+/* What follows is compared only if this was the same. */
+static void counts_fold(struct lockstep_forced *forced, u64 events)
+{
+	if (compare_counts)
+		forced->counts = xxh64(&events, sizeof(events), forced->counts);
+}
+
+/**
+ * lockstep_forced_at_clock - a clock read was answered
+ * @guest: vCPU's thread, any context
+ */
+void lockstep_forced_at_clock(struct lockstep_guest *guest)
+{
+	u64 events;
+
+	if (unlikely(compare_counts) && events_read(guest, &events))
+		counts_fold(&guest->forced, events);
+}
+
 /**
  * lockstep_forced_at_stop - positions count from here on
  * @guest: vCPU's thread, at a stop
@@ -111,14 +135,18 @@ static bool events_read(struct lockstep_guest *guest, u64 *events)
 void lockstep_forced_at_stop(struct lockstep_guest *guest)
 {
 	struct lockstep_forced *forced = &guest->forced;
+	u64 events;
 
 	WRITE_ONCE(forced->due, false);
 	forced->known = false;
 	forced->target = false;
 	if (forced->pmc.kind == LOCKSTEP_COUNTER_STOPS || forced->lost)
 		return;
-	if (!lockstep_pmc_read(&forced->pmc, &forced->base))
+	if (events_read(guest, &events)) {
+		forced->base += events;
+		counts_fold(forced, events);
 		return;
+	}
 	smp_store_release(&forced->lost, true);	/* see lockstep_forced_may_come() */
 	pr_warn("%s: perf has taken its counter away (too many events, or perf is throttled): inputs wait for the guest's next exit\n",
 		guest->name);

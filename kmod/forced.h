@@ -29,6 +29,7 @@ struct lockstep_rec;
  * struct lockstep_forced - of one guest; the vCPU's thread's but for @due
  * @pmc:     what positions between stops count
  * @base:    its value at the last stop
+ * @counts:  hash of what was counted at each stop and clock read, in order (compare_counts)
  * @lost:    perf has taken the counter away
  * @deadline_timer: living: the VMM's deadline and the hold are over
  * @kick_timer: living: an input's hold is over, or a try is made again
@@ -48,6 +49,7 @@ struct lockstep_rec;
 struct lockstep_forced {
 	struct lockstep_pmc pmc;
 	u64 base;
+	u64 counts;
 	bool lost;
 
 	struct hrtimer deadline_timer;
@@ -71,6 +73,7 @@ struct lockstep_forced {
 void lockstep_forced_init(struct lockstep_guest *guest);
 void lockstep_forced_exit(struct lockstep_guest *guest);
 void lockstep_forced_at_stop(struct lockstep_guest *guest);
+void lockstep_forced_at_clock(struct lockstep_guest *guest);
 
 /* A living side */
 bool lockstep_forced_may_come(const struct lockstep_guest *guest);

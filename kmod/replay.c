@@ -16,7 +16,7 @@ void lockstep_replay_here(struct lockstep_guest *guest, struct lockstep_rec *rec
 	rec->pos.count = guest->count;
 	rec->pos.rip = regs.rip;
 	rec->pos.rcx = regs.gpr[1];
-	rec->digest = xxh64(&regs, sizeof(regs), 0);
+	rec->digest = xxh64(&regs, sizeof(regs), guest->forced.counts);
 }
 
 /**

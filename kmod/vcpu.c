@@ -96,6 +96,7 @@ static int tsc_value(struct lockstep_guest *guest, u64 *ns, bool *stop)
 		*stop = true;
 	guest->stats.tsc++;
 	smp_store_release(&guest->count, guest->count + 1);	/* after the record */
+	lockstep_forced_at_clock(guest);
 	if (mode == LOCKSTEP_VCPU_REPLAY)
 		guest->forced.known = twin_is_free(guest);
 	return 0;
