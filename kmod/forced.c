@@ -2,6 +2,7 @@
 /* Forced positions, see forced.h. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/minmax.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
 #include <linux/xxhash.h>
@@ -385,6 +386,7 @@ static fastpath_t run_step(struct lockstep_guest *guest, u64 run_flags, u64 left
 		lockstep_arch_step_enter(&guest->lv, &step);
 		fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 		how = lockstep_arch_step_exit(&guest->lv, &step);
+		forced->steps++;
 		step.rep = false;	/* an exception comes again, and is delivered */
 		step.iret = how == LOCKSTEP_STEP_IRET;
 		lockstep_arch_regs_get(&guest->lv, &regs);
@@ -394,7 +396,6 @@ static fastpath_t run_step(struct lockstep_guest *guest, u64 run_flags, u64 left
 		forced->base++;
 	if (how == LOCKSTEP_STEP_NONE)
 		return fastpath;
-	forced->steps++;
 	/* the next entry looks whether this is the place; what else ended this one comes again */
 	return EXIT_FASTPATH_REENTER_GUEST;
 }
@@ -444,6 +445,8 @@ int lockstep_forced_arrive(struct lockstep_guest *guest)
 		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, forced->events, now);
 	}
 	lockstep_arch_resume_flag_clear(&guest->lv);
+	forced->took[min_t(u64, forced->steps - forced->steps_before, LOCKSTEP_STEPS_MAX)]++;
+	forced->steps_before = forced->steps;
 	ret = lockstep_log_peek(&guest->log, &rec);
 	if (ret)
 		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_LOG, 0, rec.type);
@@ -453,4 +456,23 @@ int lockstep_forced_arrive(struct lockstep_guest *guest)
 	lockstep_replay_pop(guest, &rec);
 	forced->forced++;
 	return 0;
+}
+
+/**
+ * lockstep_forced_steps_median - entries with a breakpoint that half the positions took at most
+ * @forced: any context
+ */
+u64 lockstep_forced_steps_median(const struct lockstep_forced *forced)
+{
+	u64 below = 0, all = 0;
+	unsigned int i;
+
+	for (i = 0; i <= LOCKSTEP_STEPS_MAX; i++)
+		all += READ_ONCE(forced->took[i]);
+	for (i = 0; i < LOCKSTEP_STEPS_MAX; i++) {
+		below += READ_ONCE(forced->took[i]);
+		if (2 * below >= all)
+			break;
+	}
+	return all ? i : 0;
 }

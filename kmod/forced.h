@@ -25,6 +25,9 @@
 struct lockstep_guest;
 struct lockstep_rec;
 
+/* Positions that took more entries count as if they had taken so many. */
+#define LOCKSTEP_STEPS_MAX	255
+
 /**
  * struct lockstep_forced - of one guest; the vCPU's thread's but for @due
  * @pmc:     what positions between stops count
@@ -45,6 +48,8 @@ struct lockstep_rec;
  * @rcx:     twin: likewise
  * @forced:  counter for statistics: positions forced or reached
  * @steps:   likewise: entries with a breakpoint
+ * @steps_before: of them, those on the way to former positions
+ * @took:    likewise: positions, by entries with a breakpoint each took
  */
 struct lockstep_forced {
 	struct lockstep_pmc pmc;
@@ -68,12 +73,15 @@ struct lockstep_forced {
 
 	u64 forced;
 	u64 steps;
+	u64 steps_before;
+	u32 took[LOCKSTEP_STEPS_MAX + 1];
 };
 
 void lockstep_forced_init(struct lockstep_guest *guest);
 void lockstep_forced_exit(struct lockstep_guest *guest);
 void lockstep_forced_at_stop(struct lockstep_guest *guest);
 void lockstep_forced_at_clock(struct lockstep_guest *guest);
+u64 lockstep_forced_steps_median(const struct lockstep_forced *forced);
 
 /* A living side */
 bool lockstep_forced_may_come(const struct lockstep_guest *guest);

@@ -318,6 +318,7 @@ void lockstep_guest_stats_get(struct lockstep_guest *guest, u64 *values)
 	values[LOCKSTEP_S_DIVERGENCES] = stats->divergences;
 	values[LOCKSTEP_S_FORCED] = guest->forced.forced;
 	values[LOCKSTEP_S_STEPS] = guest->forced.steps;
+	values[LOCKSTEP_S_STEPS_MEDIAN] = lockstep_forced_steps_median(&guest->forced);
 	values[LOCKSTEP_S_DUPLICATES_MAX] = max(stats->duplicates_max, gate.unacked_max);
 }
 
@@ -365,6 +366,7 @@ static struct counter_attr counters[] = {
 	COUNTER("duplicates_max", DUPLICATES_MAX),
 	COUNTER("forced", FORCED),
 	COUNTER("steps", STEPS),
+	COUNTER("steps_median", STEPS_MEDIAN),
 };
 
 static struct attribute *counter_attrs[ARRAY_SIZE(counters) + 1];	/* filled at load */

@@ -66,6 +66,7 @@ static const char *const stats[] = {
 	[LOCKSTEP_S_FORCED] = "forced",
 	[LOCKSTEP_S_STEPS] = "steps",
 	[LOCKSTEP_S_HOLD_MAX_NS] = "hold_max_ns",
+	[LOCKSTEP_S_STEPS_MEDIAN] = "steps_median",
 };
 
 static const char *const divergences[] = {

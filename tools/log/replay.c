@@ -165,7 +165,7 @@ static void report(const struct replayer *rep, const struct lockstep_log_options
 	const uint64_t *s = rep->info.stats;
 
 	if (opt->json) {
-		printf("{\"result\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"inputs\":%llu,\"outputs\":%llu,\"clock_reads\":%llu,\"stops\":%llu",
+		printf("{\"result\":\"%s\",\"bytes\":%llu,\"records\":%llu,\"inputs\":%llu,\"outputs\":%llu,\"clock_reads\":%llu,\"stops\":%llu,\"forced\":%llu,\"steps\":%llu,\"steps_median\":%llu",
 		       rep->result == LOG_OK ? "identical" :
 		       rep->result == LOG_SHORT ? "identical-so-far" :
 		       rep->result == LOG_DIVERGED ? "diverged" : "unknown",
@@ -174,7 +174,10 @@ static void report(const struct replayer *rep, const struct lockstep_log_options
 		       (unsigned long long)s[LOCKSTEP_S_INPUTS],
 		       (unsigned long long)s[LOCKSTEP_S_OUTPUTS],
 		       (unsigned long long)s[LOCKSTEP_S_TSC],
-		       (unsigned long long)s[LOCKSTEP_S_STOPS]);
+		       (unsigned long long)s[LOCKSTEP_S_STOPS],
+		       (unsigned long long)s[LOCKSTEP_S_FORCED],
+		       (unsigned long long)s[LOCKSTEP_S_STEPS],
+		       (unsigned long long)s[LOCKSTEP_S_STEPS_MEDIAN]);
 		if (rep->result == LOG_DIVERGED)
 			printf(",\"divergence\":{\"reason\":\"%s\",\"count\":%llu,\"rip\":%llu,\"lsn\":%llu,\"expected\":%llu,\"found\":%llu}",
 			       lockstep_divergence_name(d->reason),

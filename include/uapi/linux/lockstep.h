@@ -681,6 +681,7 @@ enum lockstep_stat {
 	LOCKSTEP_S_FORCED = 26,		/* forced positions */
 	LOCKSTEP_S_STEPS = 27,		/* twin: entries with a breakpoint on the way to them */
 	LOCKSTEP_S_HOLD_MAX_NS = 28,	/* the longest a frame was held */
+	LOCKSTEP_S_STEPS_MEDIAN = 29,	/* twin: likewise, median of one; 255: or more */
 	__LOCKSTEP_S_LAST,
 };
 #define LOCKSTEP_S_MAX	(__LOCKSTEP_S_LAST - 1)
