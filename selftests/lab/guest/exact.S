@@ -391,7 +391,8 @@ sum:	.long	0
 	.balign	8
 pair:	.quad	0
 
-	.balign	8
+	/* what a CPU reads by itself when it delivers an interrupt, in a page without code */
+	.org	start + PAGE
 gdtr:	.word	7 * 8 - 1
 	.long	AT(gdt)
 	.balign	8

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -86,6 +87,7 @@ class Lab:
         self.hosts = {}
         self.count = 0
         self.failed = 0
+        self._lock = threading.Lock()   # of the two, and of what is printed: hosts may be worked with in parallel
         self._keep = keep
         self._outside = []
         self.dir = tempfile.mkdtemp(prefix=f"lockstep-lab-{name}-")
@@ -99,26 +101,29 @@ class Lab:
 
     def say(self, text):
         """A line of progress."""
-        for line in str(text).splitlines() or [""]:
-            print(f"# [{time.monotonic() - self.began:7.1f}] {line}", flush=True)
+        with self._lock:
+            for line in str(text).splitlines() or [""]:
+                print(f"# [{time.monotonic() - self.began:7.1f}] {line}", flush=True)
 
     def ok(self, good, name, *why):
         """A test point; why is told when it is not good. Returns good as a bool."""
-        self.count += 1
-        if not good:
-            self.failed += 1
-        print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
-        for text in why if not good else ():
-            for line in str(text).splitlines():
-                print(f"#   {line}", flush=True)
+        with self._lock:
+            self.count += 1
+            if not good:
+                self.failed += 1
+            print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
+            for text in why if not good else ():
+                for line in str(text).splitlines():
+                    print(f"#   {line}", flush=True)
         return bool(good)
 
     def equal(self, got, wanted, name):
         return self.ok(got == wanted, name, f"wanted {wanted!r}", f"got    {got!r}")
 
     def skip(self, name, why):
-        self.count += 1
-        print(f"ok {self.count} - {name} # SKIP {why}", flush=True)
+        with self._lock:
+            self.count += 1
+            print(f"ok {self.count} - {name} # SKIP {why}", flush=True)
 
     def need(self, good, name, *why):
         """A test point without which the rest makes no sense."""
