@@ -2,8 +2,8 @@
 /*
  * VMX: clock reads, registers and checks of a vCPU of kvm-intel
  *
- * UNTESTED: written from KVM's source and the processor manual, compiled, and
- * never run: the lab has no VMX. It says so at load.
+ * It has run in an emulator only, never on an Intel CPU, and says so at load.
+ * docs/vmx.md has what was compared with KVM's source and the processor manual.
  *
  * RDTSC and RDTSCP exit by "RDTSC exiting" in the primary processor-based controls.
  * KVM keeps a shadow of the controls in loaded_vmcs and writes them only when the
@@ -35,17 +35,59 @@ static void *vmx_field(const struct kvm_vcpu *vcpu, size_t offset)
 	return (char *)vcpu + offset;
 }
 
+/*
+ * A reboot takes VMX away from under running guests, and #UD is what is left of
+ * these instructions then; KVM forgives it, too.
+ */
 static unsigned long vmx_read(unsigned long field)
 {
-	unsigned long value;
+	unsigned long value = 0;
 
-	asm volatile("vmread %1, %0" : "=rm" (value) : "r" (field) : "cc");
+	asm volatile("1: vmread %1, %0\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b) : "+r" (value) : "r" (field) : "cc");
 	return value;
 }
 
 static void vmx_write(unsigned long field, unsigned long value)
 {
-	asm volatile("vmwrite %1, %0" : : "r" (field), "rm" (value) : "cc");
+	asm volatile("1: vmwrite %1, %0\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b) : : "r" (field), "rm" (value) : "cc");
+}
+
+/* On Hyper-V, KVM keeps the VMCS in plain memory instead; the key's name has changed. */
+static bool vmx_is_enlightened(void)
+{
+	struct static_key *key = (void *)lockstep_hook_symbol("enable_evmcs") ?:
+				 (void *)lockstep_hook_symbol("__kvm_is_using_evmcs");
+
+	return key && static_key_enabled(key);
+}
+
+/*
+ * Without unrestricted guests KVM emulates the guest's real mode, RDTSC included,
+ * which then shows the host's clock.
+ */
+static int vmx_cpu_check(void)
+{
+	const bool *unrestricted = (void *)lockstep_hook_symbol("enable_unrestricted_guest");
+	u32 allowed_0, allowed_1;
+
+	if (!unrestricted || !READ_ONCE(*unrestricted)) {
+		pr_err("KVM runs without EPT or unrestricted guests: it would emulate clock reads itself; modprobe kvm-intel with ept=1 unrestricted_guest=1, or use a CPU that has them\n");
+		return -EOPNOTSUPP;
+	}
+	if (vmx_is_enlightened()) {
+		pr_err("KVM uses Hyper-V's enlightened VMCS: modprobe kvm-intel with enlightened_vmcs=0\n");
+		return -EOPNOTSUPP;
+	}
+	if (rdmsr_safe(MSR_IA32_VMX_PROCBASED_CTLS, &allowed_0, &allowed_1) ||
+	    !(allowed_1 & CPU_BASED_RDTSC_EXITING)) {
+		pr_err("this CPU has no RDTSC exiting: clock reads can't be answered; no remedy but another CPU\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
 }
 
 static int vmx_check(void)
@@ -53,8 +95,7 @@ static int vmx_check(void)
 	unsigned long cache_reg, uret_slot;
 	struct static_call_key *key;
 
-	pr_info("the VMX part has been compiled but never run: untested\n");
-	if (lockstep_arch_fields_check(vmx_fields, ARRAY_SIZE(vmx_fields)))
+	if (vmx_cpu_check() || lockstep_arch_fields_check(vmx_fields, ARRAY_SIZE(vmx_fields)))
 		return -EOPNOTSUPP;
 	key = (void *)lockstep_hook_symbol("__SCK__kvm_x86_cache_reg");
 	cache_reg = key ? (unsigned long)READ_ONCE(key->func) : 0;
@@ -68,15 +109,25 @@ static int vmx_check(void)
 	__static_call_update(&STATIC_CALL_KEY(vmx_uret_slot),
 			     STATIC_CALL_TRAMP_ADDR(vmx_uret_slot), (void *)uret_slot);
 	vmx_tsc_aux_slot = static_call(vmx_uret_slot)(MSR_TSC_AUX);
+	pr_info("VMX has only run in an emulator, never on an Intel CPU: docs/vmx.md\n");
 	return 0;
 }
 
+/* Bus locks and notify windows exit where the CPU happens to notice, to user space. */
 static int vmx_vcpu_check(struct lockstep_vcpu *lv)
 {
-	if (lv->vcpu->kvm->arch.pause_in_guest)
+	const struct kvm_arch *arch = &lv->vcpu->kvm->arch;
+	const char *why = NULL;
+
+	if (!arch->pause_in_guest)
+		why = "PAUSE is intercepted; enable KVM_X86_DISABLE_EXITS_PAUSE before the vCPU is created";
+	else if (arch->bus_lock_detection_enabled)
+		why = "bus locks exit (KVM_CAP_X86_BUS_LOCK_EXIT)";
+	else if (arch->notify_vmexit_flags & KVM_X86_NOTIFY_VMEXIT_ENABLED)
+		why = "notify windows exit (KVM_CAP_X86_NOTIFY_VMEXIT)";
+	if (!why)
 		return 0;
-	pr_warn("a guest of process %d can't be protected: PAUSE is intercepted; enable KVM_X86_DISABLE_EXITS_PAUSE before the vCPU is created\n",
-		task_tgid_nr(current));
+	pr_warn("a guest of process %d can't be protected: %s\n", task_tgid_nr(current), why);
 	return -EOPNOTSUPP;
 }
 
@@ -191,7 +242,8 @@ static bool vmx_clean_boundary(struct lockstep_vcpu *lv)
 		static_call(lockstep_kvm_vcpu_load)(vcpu);
 	shadow = vmx_read(GUEST_INTERRUPTIBILITY_INFO) &
 		 (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
-	event = vmx_read(VM_ENTRY_INTR_INFO_FIELD) & INTR_INFO_VALID_MASK;
+	event = (vmx_read(VM_ENTRY_INTR_INFO_FIELD) & INTR_INFO_VALID_MASK) |
+		vmx_read(GUEST_PENDING_DBG_EXCEPTIONS);
 	if (load)
 		static_call(lockstep_kvm_vcpu_put)(vcpu);
 	return lockstep_arch_vcpu_idle(vcpu) && !shadow && !event;

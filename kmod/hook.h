@@ -62,7 +62,9 @@ struct kvm_vcpu *lockstep_hook_vcpu_of_file(struct file *file);
  *
  * lockstep_vcpu_run: interrupts off, inside KVM's entry loop: must not sleep,
  * nor use anything that may. Calls lockstep_hook_run_orig() once, or returns
- * EXIT_FASTPATH_EXIT_HANDLED without entering the guest.
+ * EXIT_FASTPATH_EXIT_HANDLED without entering the guest. Only steps do that, or enter
+ * more than once; they are not for VMX: there KVM takes the exit reason it finds
+ * afterwards for this entry's, and an interrupt would be handled twice, or never.
  *
  * lockstep_vcpu_exit: on the vCPU's thread, in KVM_RUN, vcpu->mutex and
  * kvm->srcu held, may sleep (drop srcu around it). Calls lockstep_hook_exit_orig()
