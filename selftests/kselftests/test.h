@@ -16,7 +16,7 @@
 		if (geteuid())							\
 			SKIP_TEST("needs root");				\
 		if (!vm_can())							\
-			SKIP_TEST("needs KVM; modprobe kvm-amd");		\
+			SKIP_TEST("needs KVM; modprobe kvm-amd or kvm-intel");	\
 		if (access("/dev/lockstep", F_OK))				\
 			SKIP_TEST("needs the module; insmod lockstep.ko");	\
 	} while (0)

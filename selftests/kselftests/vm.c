@@ -12,10 +12,13 @@
 #define MSR_TSC_AUX		0xc0000103
 #define CPUID_EXTENDED		0x80000001
 #define CPUID_RDTSCP		(1U << 27)	/* EDX */
+#define CPUID_FEATURES		7
+#define CPUID_RDPID		(1U << 22)	/* ECX; VMX has one switch for both */
 #define CPUID_SVM		(1U << 2)	/* ECX */
 #define CR0_PE			(1U << 0)
 #define CR4_TSD			(1U << 2)
 #define RFLAGS_ONE		(1U << 1)
+#define RFLAGS_IF		(1U << 9)
 #define RFLAGS_IOPL3		(3U << 12)
 
 struct cpuid {
@@ -44,6 +47,8 @@ static int cpuid_set(struct vm *vm, unsigned int flags)
 	for (i = 0; i < cpuid.head.nent; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid.entries[i];
 
+		if (entry->function == CPUID_FEATURES && !entry->index && flags & VM_NO_RDTSCP)
+			entry->ecx &= ~CPUID_RDPID;
 		if (entry->function != CPUID_EXTENDED)
 			continue;
 		entry->ecx &= ~CPUID_SVM;
@@ -66,9 +71,15 @@ static int tsc_aux_set(struct vm *vm)
 	return ioctl(vm->vcpu, KVM_SET_MSRS, &msrs) == 1 ? 0 : -EIO;
 }
 
+/* Nothing interrupts these guests. But in Bochs, where VMX is tried, the host is not interrupted either without IF. */
+static uint64_t rflags_first(void)
+{
+	return RFLAGS_ONE | (access("/sys/module/kvm_intel", F_OK) ? 0 : RFLAGS_IF);
+}
+
 static int registers_set(struct vm *vm)
 {
-	struct kvm_regs regs = { .rip = VM_CODE, .rsp = VM_STACK, .rflags = RFLAGS_ONE };
+	struct kvm_regs regs = { .rip = VM_CODE, .rsp = VM_STACK, .rflags = rflags_first() };
 	struct kvm_sregs sregs;
 
 	if (ioctl(vm->vcpu, KVM_GET_SREGS, &sregs) < 0)
