@@ -158,18 +158,20 @@ static void cpu_check(struct ctl_doctor *d, const struct cpu *cpu)
 			       "%s: no %s", cpu->vendor, cpu->amd ? "SVM" : "VMX");
 	else if (cpu->intel)
 		ctl_doctor_add(d, "cpu", CTL_RESULT_WARNING, "use hosts with AMD CPUs",
-			       "%s: lockstep's part for VMX compiles and has never run",
+			       "%s: lockstep's part for VMX has run in an emulator only",
 			       cpu->vendor);
 	else
 		ctl_doctor_add(d, "cpu", CTL_RESULT_OK, NULL, "%s family %s model %s, SVM",
 			       cpu->vendor, cpu->family, cpu->model);
 }
 
+/* Intel's unrestricted guests, which the module needs, imply EPT. */
 static void paging_check(struct ctl_doctor *d, const struct cpu *cpu)
 {
 	const char *file = cpu->amd ? "/sys/module/kvm_amd/parameters/npt" :
-				      "/sys/module/kvm_intel/parameters/ept";
-	const char *name = cpu->amd ? "npt" : "ept", *module = cpu->amd ? "kvm-amd" : "kvm-intel";
+				      "/sys/module/kvm_intel/parameters/unrestricted_guest";
+	const char *name = cpu->amd ? "npt" : "unrestricted_guest";
+	const char *module = cpu->amd ? "kvm-amd" : "kvm-intel";
 	char value[VALUE_MAX], remedy[256];
 
 	if (ctl_doctor_line(d, file, value, sizeof(value))) {
@@ -180,8 +182,8 @@ static void paging_check(struct ctl_doctor *d, const struct cpu *cpu)
 			       value);
 	} else {
 		snprintf(remedy, sizeof(remedy),
-			 "take %s=0 out of /etc/modprobe.d and load %s again; if it stays off, the CPU has none",
-			 name, module);
+			 "take %s=0%s out of /etc/modprobe.d and load %s again; if it stays off, the CPU has none",
+			 name, cpu->amd ? "" : " or ept=0", module);
 		ctl_doctor_add(d, "nested-paging", CTL_RESULT_FAILURE, remedy,
 			       "off (%s %s=%s)", module, name, value);
 	}
