@@ -9,18 +9,9 @@ import re
 import shutil
 import subprocess
 
-from labkit import BRIEF, parts, scenario
+from labkit import BRIEF, ksft, parts, scenario
 
-TESTS = os.path.join(parts.TOP, "selftests/kselftests")
-BUILT = os.path.join(parts.BUILD, "selftests/kselftests")
-PROGRAMS = ["attach", "faults", "foreign", "fuzz", "gate", "module", "netlink", "replay", "sysfs"]
-if BRIEF:
-    PROGRAMS = ["attach", "foreign", "gate", "module", "netlink", "replay", "sysfs"]
-POINT = re.compile(r"^(not ok|ok) \d+ (?:- )?(.*)$", re.M)
-
-
-def output(*argv):
-    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+PROGRAMS = [name for name in ksft.PROGRAMS if not (BRIEF and name in ("faults", "fuzz"))]
 
 
 def misfit(module):
@@ -47,14 +38,7 @@ def run(lab, host, what, settings=""):
     host.run("insmod /lab/lockstep.ko counter=none && insmod /lab/lockstep_gate_test.ko")
     for program in PROGRAMS:
         done = host.run(f"LOCKSTEP_KO=/lab/lockstep.ko {settings} /lab/ks/{program} 2>&1", check=False)
-        points = POINT.findall(done.text)
-        for result, name in points:
-            if "SKIP" in name:
-                why = name.split("SKIP", 1)[1].strip()
-                lab.skip(f"{what}: {program}: {why}", why)  # the harness names no skipped test
-            else:
-                lab.ok(result == "ok", f"{what}: {name}", done.text if result != "ok" else "")
-        lab.ok(points and done.status == 0, f"{what}: {program} ran to its end", done.text)
+        ksft.points(lab, what, program, done.text, done.status)
         for figure in re.findall(r"^# (a .*instructions.*)$", done.text, re.M):
             lab.say(figure)
 
@@ -98,11 +82,7 @@ def two_cpus(lab, files, programs):
 
 
 def main(lab):
-    subprocess.run(["make", "-s", "-C", TESTS], check=True, stdout=subprocess.DEVNULL)
-    files = {"lab/lockstep.ko": parts.module()}
-    files.update({f"lab/{os.path.basename(path)}": path for path in output(os.path.join(TESTS, "build-modules"))})
-    programs = [(f"lab/ks/{name}", os.path.join(BUILT, name)) for name in PROGRAMS]
-
+    files, programs = ksft.build()
     if not BRIEF:
         files["lab/misfit.ko"] = misfit(parts.module())
     counted = lab.host("counted", files=files, programs=programs).start()
