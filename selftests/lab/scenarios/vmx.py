@@ -10,7 +10,7 @@ from labkit import LONG, ksft, parts, scenario
 from labkit.bochs import BochsHost
 
 PROGRAMS = os.environ.get("VMX_PROGRAMS", " ".join(ksft.PROGRAMS)).split()
-TIMEOUT = 5 * 3600
+TIMEOUT = 2 * 3600
 SCRIPT = """
 try()	# name, command: what it prints, then its status
 {
@@ -29,6 +29,7 @@ vmm()	# role, options; prints what its guest did
 
 record()
 {
+	rm -f /tmp/log
 	lockstep-log record --guest g --timeout 600 /tmp/log &
 	vmm primary --role primary --wait "$@" && wait $!
 }
