@@ -550,7 +550,7 @@ static void play(struct sim *s, unsigned int number)
 	scripts[number](s);
 	sim_run(s, 15000);
 	sim_repair(s);
-	sim_run(s, 20000);
+	sim_run(s, 12000);
 }
 
 /* --- what must hold in the end -------------------------------------------- */
