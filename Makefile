@@ -39,7 +39,7 @@ bench-mapreduce:
 bench-ft:
 	scripts/deps build lab
 	$(MAKE) all
-	PYTHONPATH=selftests/lab selftests/lab/bench/ft
+	PYTHONPATH=selftests/lab selftests/lab/bench/ft --json build/bench-ft.json $(BENCH)
 
 style:
 	scripts/style
@@ -72,7 +72,7 @@ help:
 	@echo 'make demo         two lab hosts, a protected Debian guest, a power loss, a table; DEMO=--small: a small guest'
 	@echo 'make lab          lab scenarios; SCENARIOS="boot qemu" chooses'
 	@echo 'make bench-mapreduce  speed of MapReduce next to that of others, as ratios'
-	@echo 'make bench-ft     cost of protection: instructions of the vCPU thread, plain and protected'
+	@echo 'make bench-ft     speed of protection beside its goals, table and picture; BENCH="clock failover" chooses'
 	@echo 'make style        style and static checks, TAP'
 	@echo 'make install      programs, man pages, units: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall    takes them away again'

@@ -40,10 +40,11 @@ class Pair:
     forgets when it loses power.
     counter: positions may be forced. Every tick of a guest that computes then is, which makes its boot longer:
     for scenarios that are not about what the guest does, False.
+    host: more options of both hosts.
     """
 
     def __init__(self, lab, append, vmm=(), disks=(), detect=None, memory=None, guest="small",
-                 counter=True):
+                 counter=True, host=None):
         self.lab = lab
         self.uuid = str(uuid.uuid4())
         # the lab's counter is exact; and as its processors are slow, an input may wait longer
@@ -58,9 +59,9 @@ class Pair:
         self.options += [("disk", f"/var/disk{i}.img") for i in range(len(self.disks))]
         self.keys = os.path.join(lab.dir, "keys")
         self._keys()
-        self.hosts = [lab.host(name, lockstep=True, mem=MEMORY[guest][0], icount="shift=3",
-                               drives=machine.get("drives", ()),
-                               files={**machine.get("files", {}), **self._files(name, other)})
+        self.hosts = [lab.host(name, lockstep=True, files={**machine.get("files", {}), **self._files(name, other)},
+                               **{"mem": MEMORY[guest][0], "icount": "shift=3",
+                                  "drives": machine.get("drives", ()), **(host or {})})
                       for name, other in (("a", "b"), ("b", "a"))]
         self.a, self.b = self.hosts
         self.daemons = {}
@@ -188,7 +189,7 @@ timeout = 3s
         self.wait_state(self.b, "protected-backup", 120)
         self.lab.say("the guest is protected")
 
-    def wait_service(self, timeout=100):
+    def wait_service(self, timeout=300):
         """Until the guest's service accepts connections."""
         probe = ["/usr/bin/python3", "-c",
                  f"import socket; socket.create_connection(('{GUEST_IP}', {GUEST_PORT}), 2)"]
