@@ -145,8 +145,8 @@ def closed_not_told(case, a, b, lab):
             case.told(b)[-1500:])
 
 
-CASES = [ack_not_released, released_not_told, claim_not_answered, ready_not_activated, switch_backup_dies]
-MORE = [won_not_live, switch_primary_dies, switch_daemon_dies, closed_not_told]
+CASES = [released_not_told, claim_not_answered, ready_not_activated]
+MORE = [ack_not_released, won_not_live, switch_primary_dies, switch_backup_dies, switch_daemon_dies, closed_not_told]
 
 
 def main(lab):
