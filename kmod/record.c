@@ -76,23 +76,34 @@ static int short_get(const u8 *buf, size_t avail, struct lockstep_rec *rec)
 	return -EBADMSG;
 }
 
-static int payload_check(const struct lockstep_rec *rec)
+/* What a kind of record does not use is 0: nothing that a peer changes passes unseen. */
+static bool head_fits(const struct lockstep_rec *rec)
 {
 	switch (rec->type) {
 	case LOCKSTEP_RECORD_INPUT:
-		return rec->unit < LOCKSTEP_UNITS ? 0 : -EBADMSG;
+		return rec->unit < LOCKSTEP_UNITS;
 	case LOCKSTEP_RECORD_OUTPUT:
-		return rec->unit < LOCKSTEP_STREAMS &&
-		       rec->len == sizeof(struct lockstep_output_rec) ? 0 : -EBADMSG;
+		return rec->unit < LOCKSTEP_STREAMS && !rec->kind &&
+		       rec->len == sizeof(struct lockstep_output_rec);
 	case LOCKSTEP_RECORD_DIGEST:
-		return rec->len == LOCKSTEP_DIGESTS * sizeof(u64) ? 0 : -EBADMSG;
+		return !rec->unit && !rec->kind && rec->len == LOCKSTEP_DIGESTS * sizeof(u64);
 	case LOCKSTEP_RECORD_CONTROL:
-		return rec->len == 0 ? 0 : -EBADMSG;
+		return !rec->unit && !rec->len;
 	case LOCKSTEP_RECORD_WALL:
 	case LOCKSTEP_RECORD_FORCED:
-		return rec->len == sizeof(u64) ? 0 : -EBADMSG;
+		return !rec->unit && !rec->kind && rec->len == sizeof(u64);
 	}
-	return -EBADMSG;
+	return false;
+}
+
+static bool payload_fits(const struct lockstep_rec *rec)
+{
+	struct lockstep_output_rec output;
+
+	if (rec->type != LOCKSTEP_RECORD_OUTPUT)
+		return true;
+	memcpy(&output, rec->payload, sizeof(output));
+	return !output.reserved;
 }
 
 /**
@@ -126,15 +137,13 @@ int lockstep_record_get(const u8 *buf, size_t avail, struct lockstep_rec *rec)
 	rec->pos.rip = le64_to_cpu(head.rip);
 	rec->pos.rcx = le64_to_cpu(head.rcx);
 	rec->digest = le64_to_cpu(head.digest);
-	if (rec->len > LOCKSTEP_PAYLOAD_MAX)
-		return -EBADMSG;
-	if (payload_check(rec))
+	if (rec->len > LOCKSTEP_PAYLOAD_MAX || !head_fits(rec))
 		return -EBADMSG;
 	if (avail - sizeof(head) < rec->len)
 		return -EAGAIN;
 	rec->payload = buf + sizeof(head);
 	rec->size = sizeof(head) + rec->len;
-	return 0;
+	return payload_fits(rec) ? 0 : -EBADMSG;
 }
 
 /**

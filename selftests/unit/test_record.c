@@ -2,47 +2,23 @@
 /*
  * The codec of records and batches (kmod/record.c), as the module runs it
  *
- * Sources: kmod/record.c
+ * Sources: kmod/record.c selftests/unit/fuzz.c
  *
- * Random tests print their seed; LOCKSTEP_TEST_SEED=seed repeats them.
+ * LOCKSTEP_SEED repeats a run, LOCKSTEP_FUZZ sets the fuzzers' rounds.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 
+#include "fuzz.h"
 #include "kmod/record.h"
 
 #define ROUNDS		20000
 #define RECORD_MAX	((size_t)LOCKSTEP_LONG_MAX)
-
-static u64 rng_state;
-
-static u64 rng(void)
-{
-	u64 z = rng_state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
-static u64 below(u64 n)
-{
-	return rng() % n;
-}
-
-static void seed_from_environment(const char *test)
-{
-	const char *text = getenv("LOCKSTEP_TEST_SEED");
-
-	rng_state = text ? strtoull(text, NULL, 0) : (u64)time(NULL) * 1000003 + (u64)clock();
-	printf("# %s: LOCKSTEP_TEST_SEED=%" PRIu64 "\n", test, rng_state);
-}
 
 /* A copy that ends where the memory ends: a sanitizer sees any read behind it. */
 static u8 *exact(const u8 *bytes, size_t len)
@@ -77,21 +53,20 @@ static struct lockstep_rec long_record(u8 type, u32 input_len)
 {
 	struct lockstep_rec rec = {
 		.type = type,
-		.unit = (u8)below(256),
-		.kind = (u16)rng(),
 		.payload = payload_bytes,
-		.pos = { .count = rng(), .rip = rng(), .rcx = rng() },
-		.digest = rng(),
+		.pos = { .count = fuzz_random(), .rip = fuzz_random(), .rcx = fuzz_random() },
+		.digest = fuzz_random(),
 	};
 	u32 i;
 
 	switch (type) {
 	case LOCKSTEP_RECORD_INPUT:
-		rec.unit = (u8)below(LOCKSTEP_UNITS);
+		rec.unit = (u8)fuzz_below(LOCKSTEP_UNITS);
+		rec.kind = (u16)fuzz_random();
 		rec.len = input_len;
 		break;
 	case LOCKSTEP_RECORD_OUTPUT:
-		rec.unit = (u8)below(LOCKSTEP_STREAMS);
+		rec.unit = (u8)fuzz_below(LOCKSTEP_STREAMS);
 		rec.len = sizeof(struct lockstep_output_rec);
 		break;
 	case LOCKSTEP_RECORD_DIGEST:
@@ -105,7 +80,9 @@ static struct lockstep_rec long_record(u8 type, u32 input_len)
 		rec.kind = LOCKSTEP_CONTROL_POWEROFF;
 	}
 	for (i = 0; i < rec.len; i++)
-		payload_bytes[i] = (u8)rng();
+		payload_bytes[i] = (u8)fuzz_random();
+	if (type == LOCKSTEP_RECORD_OUTPUT)
+		memset(payload_bytes + offsetof(struct lockstep_output_rec, reserved), 0, 4);
 	return rec;
 }
 
@@ -125,9 +102,9 @@ static size_t any_put(u8 *buf, u32 input_max)
 {
 	struct lockstep_rec rec;
 
-	if (below(2))
-		return short_put(buf, (u8)(LOCKSTEP_RECORD_TSC + below(3)), rng() >> below(64));
-	rec = long_record(long_types[below(sizeof(long_types))], (u32)below(input_max + 1));
+	if (fuzz_below(2))
+		return short_put(buf, (u8)(LOCKSTEP_RECORD_TSC + fuzz_below(3)), fuzz_random() >> fuzz_below(64));
+	rec = long_record(long_types[fuzz_below(sizeof(long_types))], (u32)fuzz_below(input_max + 1));
 	return long_put(buf, &rec);
 }
 
@@ -175,7 +152,6 @@ static void short_round_trip(void **state)
 	u8 type;
 
 	(void)state;
-	seed_from_environment(__func__);
 	for (type = LOCKSTEP_RECORD_TSC; type < __LOCKSTEP_RECORD_SHORT_LAST; type++) {
 		for (bit = 0; bit < 64; bit++) {
 			check_short(type, 1ULL << bit);
@@ -184,7 +160,7 @@ static void short_round_trip(void **state)
 		}
 		check_short(type, ~0ULL);
 		for (i = 0; i < ROUNDS; i++)
-			check_short(type, rng() >> below(64));
+			check_short(type, fuzz_random() >> fuzz_below(64));
 	}
 }
 
@@ -219,7 +195,6 @@ static void long_round_trip(void **state)
 
 	(void)state;
 	assert_non_null(buf);
-	seed_from_environment(__func__);
 	for (i = 0; i < sizeof(long_types); i++) {
 		for (j = 0; j < sizeof(lens) / sizeof(lens[0]); j++) {
 			want = long_record(long_types[i], lens[j]);
@@ -228,7 +203,7 @@ static void long_round_trip(void **state)
 			assert_int_equal(got.size, size);
 			check_same(&want, &got);
 			/* cut at every byte of the head, then at some of the payload */
-			for (cut = 0; cut < size; cut += cut < 64 ? 1 : 1 + below(97))
+			for (cut = 0; cut < size; cut += cut < 64 ? 1 : 1 + fuzz_below(97))
 				assert_int_equal(get(buf, cut, &got), -EAGAIN);
 			assert_int_equal(get(buf, size - 1, &got), -EAGAIN);
 		}
@@ -292,6 +267,36 @@ static void hostile_heads(void **state)
 	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 9), -EBADMSG);
 }
 
+/* A field that its kind of record does not use is a place for what nobody looks at. */
+static void unused_fields(void **state)
+{
+	struct lockstep_rec rec, got;
+	u8 buf[RECORD_MAX];
+	size_t i, size;
+
+	(void)state;
+	for (i = 0; i < sizeof(long_types); i++) {
+		if (long_types[i] == LOCKSTEP_RECORD_INPUT)
+			continue;
+		rec = long_record(long_types[i], 0);
+		if (long_types[i] != LOCKSTEP_RECORD_CONTROL) {
+			rec.kind = 0x100;
+			size = long_put(buf, &rec);
+			assert_int_equal(get(buf, size, &got), -EBADMSG);
+			rec.kind = 0;
+		}
+		if (long_types[i] != LOCKSTEP_RECORD_OUTPUT) {
+			rec.unit = 1;
+			size = long_put(buf, &rec);
+			assert_int_equal(get(buf, size, &got), -EBADMSG);
+			continue;
+		}
+		size = long_put(buf, &rec);
+		buf[size - 1] = 1;	/* @reserved */
+		assert_int_equal(get(buf, size, &got), -EBADMSG);
+	}
+}
+
 /* ---- runs of records ---- */
 
 static void fit_boundaries(void **state)
@@ -301,7 +306,6 @@ static void fit_boundaries(void **state)
 
 	(void)state;
 	assert_non_null(buf);
-	seed_from_environment(__func__);
 	while (n < 64) {
 		total += any_put(buf + total, 200);
 		end[n++] = total;
@@ -340,10 +344,10 @@ static struct lockstep_batch *batch_new(size_t len, size_t *size)
 	batch->version = cpu_to_le16(LOCKSTEP_ABI_VERSION);
 	batch->counter = cpu_to_le16(LOCKSTEP_COUNTER_STOPS);
 	batch->len = cpu_to_le32((u32)n);
-	batch->lsn = cpu_to_le64(rng() >> 8);
-	batch->horizon = cpu_to_le64(rng());
-	batch->clock = cpu_to_le64(rng());
-	batch->released[0] = cpu_to_le64(rng());
+	batch->lsn = cpu_to_le64(fuzz_random() >> 8);
+	batch->horizon = cpu_to_le64(fuzz_random());
+	batch->clock = cpu_to_le64(fuzz_random());
+	batch->released[0] = cpu_to_le64(fuzz_random());
 	lockstep_batch_seal(batch);
 	*size = HEAD + n;
 	return batch;
@@ -371,11 +375,10 @@ static void batch_round_trip(void **state)
 	size_t size, i, cut;
 
 	(void)state;
-	seed_from_environment(__func__);
 	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		batch = batch_new(lens[i], &size);
 		assert_int_equal(batch_check(batch, size), 0);
-		for (cut = 0; cut < size; cut += cut < 700 ? 1 : 1 + below(500))
+		for (cut = 0; cut < size; cut += cut < 700 ? 1 : 1 + fuzz_below(500))
 			assert_int_equal(batch_check(batch, cut), -EBADMSG);
 		assert_int_equal(batch_check(batch, size + 1), -EBADMSG);
 		free(batch);
@@ -389,7 +392,6 @@ static void batch_every_bit(void **state)
 	int ret;
 
 	(void)state;
-	seed_from_environment(__func__);
 	batch = batch_new(200, &size);
 	for (bit = 0; bit < size * 8; bit++) {
 		((u8 *)batch)[bit / 8] ^= (u8)(1U << (bit % 8));
@@ -409,7 +411,6 @@ static void batch_hostile(void **state)
 	u32 len;
 
 	(void)state;
-	seed_from_environment(__func__);
 	batch = batch_new(500, &size);
 	good = *batch;
 	len = le32_to_cpu(batch->len);
@@ -461,10 +462,10 @@ static void batch_too_big(void **state)
 
 static void damage(u8 *bytes, size_t len)
 {
-	size_t n = 1 + below(8);
+	size_t n = 1 + fuzz_below(8);
 
 	while (n--)
-		bytes[below(len)] = below(3) ? (u8)rng() : (u8)(1U << below(8));
+		bytes[fuzz_below(len)] = fuzz_below(3) ? (u8)fuzz_random() : (u8)(1U << fuzz_below(8));
 }
 
 /* Whatever the bytes are: an answer of the three, and never beyond the buffer. */
@@ -495,19 +496,18 @@ static void records_fuzzed(void **state)
 
 	(void)state;
 	assert_non_null(buf);
-	seed_from_environment(__func__);
-	for (i = 0; i < 5 * ROUNDS; i++) {
-		if (below(4)) {
+	for (i = 0; i < fuzz_rounds(5 * ROUNDS); i++) {
+		if (fuzz_below(4)) {
 			size = any_put(buf, 100);
 			damage(buf, size);
 		} else {
-			size = 1 + below(120);
+			size = 1 + fuzz_below(120);
 			for (j = 0; j < size; j++)
-				buf[j] = (u8)rng();
+				buf[j] = (u8)fuzz_random();
 			buf[0] %= __LOCKSTEP_RECORD_LAST + 1;
 		}
 		check_any(buf, size);
-		check_any(buf, below(size + 1));
+		check_any(buf, fuzz_below(size + 1));
 	}
 	free(buf);
 }
@@ -516,12 +516,11 @@ static void batches_fuzzed(void **state)
 {
 	struct lockstep_batch *batch;
 	struct lockstep_rec rec;
-	size_t size, n, i, accepted = 0;
+	size_t size, n, i, rounds = fuzz_rounds(ROUNDS), accepted = 0;
 
 	(void)state;
-	seed_from_environment(__func__);
-	for (i = 0; i < ROUNDS; i++) {
-		batch = batch_new(below(400), &size);
+	for (i = 0; i < rounds; i++) {
+		batch = batch_new(fuzz_below(400), &size);
 		if (size > HEAD)
 			damage((u8 *)(batch + 1), size - HEAD);
 		if (!batch_check_resealed(batch, size)) {
@@ -534,7 +533,7 @@ static void batches_fuzzed(void **state)
 		free(batch);
 	}
 	/* values may be damaged and still be values: both ends were seen */
-	assert_in_range(accepted, 1, ROUNDS - 1);
+	assert_in_range(accepted, 1, rounds - 1);
 }
 
 int main(void)
@@ -545,6 +544,7 @@ int main(void)
 		cmocka_unit_test(long_round_trip),
 		cmocka_unit_test(unknown_types),
 		cmocka_unit_test(hostile_heads),
+		cmocka_unit_test(unused_fields),
 		cmocka_unit_test(fit_boundaries),
 		cmocka_unit_test(batch_round_trip),
 		cmocka_unit_test(batch_every_bit),
@@ -554,5 +554,6 @@ int main(void)
 		cmocka_unit_test(batches_fuzzed),
 	};
 
+	fuzz_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
