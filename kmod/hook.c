@@ -53,6 +53,12 @@ DEFINE_STATIC_CALL_NULL(hook_core_text, int (unsigned long));
 #define VCPUS_BITS	8
 static DEFINE_HASHTABLE(vcpus, VCPUS_BITS);
 static DEFINE_SPINLOCK(vcpus_lock);
+/*
+ * What a foreign vCPU looks at first, without an RCU reader: the one vCPU in a bucket
+ * of the hash, NULL, or VCPUS_SEVERAL. Writers: vcpus_lock.
+ */
+static struct kvm_vcpu *vcpus_first[1 << VCPUS_BITS];
+#define VCPUS_SEVERAL	((struct kvm_vcpu *)1)
 /* Off while we have no vCPU: a foreign VM then pays for a nop and a jump. */
 static DEFINE_STATIC_KEY_FALSE(vcpus_any);
 
@@ -117,13 +123,12 @@ static noinline int hook_exit_find(struct kvm_vcpu *vcpu, fastpath_t fastpath)
 	return static_call(lockstep_orig_exit)(vcpu, fastpath);
 }
 
-/*
- * An empty bucket is known without an RCU reader, and with few guests most foreign
- * vCPUs have one.
- */
 static __always_inline bool vcpu_may_be_ours(const struct kvm_vcpu *vcpu)
 {
-	return !hlist_empty(&vcpus[hash_min((unsigned long)vcpu, VCPUS_BITS)]);
+	const struct kvm_vcpu *first =
+		READ_ONCE(vcpus_first[hash_min((unsigned long)vcpu, VCPUS_BITS)]);
+
+	return first == vcpu || first == VCPUS_SEVERAL;
 }
 
 static int hook_exit(struct kvm_vcpu *vcpu, fastpath_t fastpath)
@@ -343,6 +348,20 @@ void lockstep_hook_exit(void)
 	module_put(vendor_module);
 }
 
+/* The hash has changed where @vcpu belongs. */
+static void vcpus_first_set(const struct kvm_vcpu *vcpu)
+{
+	u32 bucket = hash_min((unsigned long)vcpu, VCPUS_BITS);
+	struct kvm_vcpu *first = NULL;
+	struct lockstep_vcpu *lv;
+
+	lockdep_assert_held(&vcpus_lock);
+
+	hlist_for_each_entry(lv, &vcpus[bucket], node)
+		first = first ? VCPUS_SEVERAL : lv->vcpu;
+	WRITE_ONCE(vcpus_first[bucket], first);
+}
+
 /**
  * lockstep_hook_add() - have a vCPU pass through lockstep_vcpu_run() and _exit()
  * @lv: the vCPU; its mutex is held
@@ -365,6 +384,7 @@ int lockstep_hook_add(struct lockstep_vcpu *lv)
 		ret = -EBUSY;
 	else
 		hash_add_rcu(vcpus, &lv->node, (unsigned long)lv->vcpu);
+	vcpus_first_set(lv->vcpu);
 	spin_unlock(&vcpus_lock);
 	if (ret)
 		static_branch_dec(&vcpus_any);
@@ -385,6 +405,7 @@ void lockstep_hook_del(struct lockstep_vcpu *lv)
 
 	spin_lock(&vcpus_lock);
 	hash_del_rcu(&lv->node);
+	vcpus_first_set(lv->vcpu);
 	spin_unlock(&vcpus_lock);
 	static_branch_dec(&vcpus_any);
 	synchronize_rcu();
