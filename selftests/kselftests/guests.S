@@ -146,6 +146,8 @@ GUEST_BEGIN(devices)
 	outb	%al, $0x31
 	movl	MAILBOX + 16, %eax
 	addl	%eax, DATA
+	movl	MAILBOX + 20, %eax
+	addl	%eax, DATA
 	incl	DATA + 4
 	decl	%esi
 	jnz	1b

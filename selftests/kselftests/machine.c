@@ -106,8 +106,10 @@ static int call(struct machine *machine, unsigned long request, void *arg, const
 	return 1;
 }
 
-static void apply(struct machine *machine, uint32_t value)
+/* What it is for counts, too. */
+static void apply(struct machine *machine, unsigned int unit, unsigned int kind, uint32_t value)
 {
+	value += unit << 16 ^ kind;
 	memcpy(machine->vm.mem + VM_MAILBOX, &value, sizeof(value));
 	machine->inputs++;
 }
@@ -126,7 +128,7 @@ static int offer(struct machine *machine)
 		abort();
 	ret = call(machine, LOCKSTEP_INPUT, &input, "INPUT");
 	if (ret > 0)
-		apply(machine, value);
+		apply(machine, INPUT_UNIT, INPUT_KIND, value);
 	return ret;
 }
 
@@ -284,7 +286,7 @@ void machine_run(struct machine *machine)
 		}
 		switch (next.verdict) {
 		case LOCKSTEP_VERDICT_APPLY:
-			apply(machine, value);
+			apply(machine, next.unit, next.kind, value);
 			continue;
 		case LOCKSTEP_VERDICT_GO_LIVE:
 			go_live(machine);

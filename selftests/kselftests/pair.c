@@ -25,6 +25,7 @@ void pair_init(struct pair *pair)
 	memset(pair, 0, sizeof(*pair));
 	pair->nl_p.fd = pair->nl_t.fd = pair->primary.fd = pair->twin.fd = -1;
 	pair->primary.tap = pair->twin.tap = -1;
+	pair->primary.vm = pair->twin.vm = VM_NONE;
 }
 
 /* The same, but for the VMs: after pair_close(), before another pair_open(). */
@@ -138,6 +139,7 @@ static int feed(struct pair *pair, struct nl_msg *msg)
 		return -EPROTO;
 	if (pair->tamper) {
 		pair->tamper(batch, len);
+		len = sizeof(*batch) + batch->len;
 		pair_batch_seal(batch, len);
 	}
 	ret = nl_feed(&pair->nl_t, pair->twin.attach.id, PAIR_GENERATION,

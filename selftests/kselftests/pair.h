@@ -22,7 +22,7 @@
  * @nl_t:    the twin's daemon
  * @cut_log: the log does not get to the twin; it is kept for later
  * @cut_acks: acks do not get to the primary
- * @tamper:  changes a batch on its way (it is sealed again), or NULL
+ * @tamper:  changes or shortens a batch on its way (it is sealed again), or NULL
  * @batches: that reached the twin
  * @acks:    that reached the primary
  * @feed_error: first error of the twin's module at a batch, -errno

@@ -148,7 +148,7 @@ int vm_create(struct vm *vm, unsigned int flags)
 {
 	int ret;
 
-	*vm = (struct vm){ .kvm = -1, .vm = -1, .vcpu = -1, .vcpu2 = -1 };
+	*vm = VM_NONE;
 	ret = vm_open(vm, flags);
 	if (!ret)
 		ret = memory_set(vm);
@@ -177,7 +177,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->kvm);
 	if (vm->mem)
 		munmap(vm->mem, VM_MEM);
-	*vm = (struct vm){ .kvm = -1, .vm = -1, .vcpu = -1, .vcpu2 = -1 };
+	*vm = VM_NONE;
 }
 
 void vm_load(struct vm *vm, const void *code, size_t len)

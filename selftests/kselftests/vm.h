@@ -38,6 +38,8 @@ struct vm {
 	uint8_t *mem;
 };
 
+#define VM_NONE		((struct vm){ .kvm = -1, .vm = -1, .vcpu = -1, .vcpu2 = -1 })
+
 /* Code of a guest (guests.S). */
 #define GUEST(name)	extern const uint8_t guest_##name[], guest_##name##_end[]
 #define VM_LOAD(vm, name) vm_load(vm, guest_##name, guest_##name##_end - guest_##name)

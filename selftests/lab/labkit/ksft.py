@@ -10,6 +10,7 @@ from . import parts
 TESTS = os.path.join(parts.TOP, "selftests/kselftests")
 BUILT = os.path.join(parts.BUILD, "selftests/kselftests")
 PROGRAMS = ["attach", "faults", "foreign", "fuzz", "gate", "module", "netlink", "replay", "sysfs"]
+SMP_PROGRAMS = PROGRAMS + ["storm"]    # where there are several CPUs
 POINT = re.compile(r"^(not ok|ok) \d+ (?:- )?(.*)$", re.M)
 
 
@@ -19,7 +20,7 @@ def build():
     helpers = subprocess.run([os.path.join(TESTS, "build-modules")], check=True, stdout=subprocess.PIPE, text=True)
     files = {f"lab/{os.path.basename(path)}": path for path in helpers.stdout.split()}
     files["lab/lockstep.ko"] = parts.module()
-    return files, [(f"lab/ks/{name}", os.path.join(BUILT, name)) for name in PROGRAMS]
+    return files, [(f"lab/ks/{name}", os.path.join(BUILT, name)) for name in SMP_PROGRAMS]
 
 
 def points(lab, what, program, text, status):

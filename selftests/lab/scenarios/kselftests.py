@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kselftests of the module, on a host with counters and on one with two CPUs; and where the module
 refuses to be loaded: without KVM, beside a foreign hook, on a CPU without NRIPS, for another KVM's layout.
-Briefly (other kernels in the short form): some of them, on the first host."""
+Briefly (other kernels in the short form): some of them, on the first host. With two CPUs there is a storm, too.
+LOCKSTEP_SEED, LOCKSTEP_FUZZ and LOCKSTEP_STORM_SECONDS reach them."""
 
 import os
 import re
 import shutil
 import subprocess
 
-from labkit import BRIEF, ksft, parts, scenario
+from labkit import BRIEF, LONG, ksft, parts, scenario
 
 PROGRAMS = [name for name in ksft.PROGRAMS if not (BRIEF and name in ("faults", "fuzz"))]
+FIGURE = re.compile(r"^# (a .*instructions.*|in \d+ s: .*|\d+ logs changed: .*|\S+ again: .*)$", re.M)
 
 
 def misfit(module):
@@ -32,14 +34,17 @@ def misfit(module):
     return os.path.join(copy, "kmod/lockstep.ko")
 
 
-def run(lab, host, what, settings=""):
-    """All programs; their test points are ours."""
+def run(lab, host, what, programs, settings=""):
+    """All these programs; their test points are ours."""
     # which records there are is tested: none that depend on the host's timing
     host.run("insmod /lab/lockstep.ko counter=none && insmod /lab/lockstep_gate_test.ko")
-    for program in PROGRAMS:
-        done = host.run(f"LOCKSTEP_KO=/lab/lockstep.ko {settings} /lab/ks/{program} 2>&1", check=False)
+    for name in ("LOCKSTEP_LONG", "LOCKSTEP_SEED", "LOCKSTEP_FUZZ", "LOCKSTEP_STORM_SECONDS"):
+        settings += f" {name}={os.environ[name]}" if os.environ.get(name) else ""
+    for program in programs:
+        done = host.run(f"LOCKSTEP_KO=/lab/lockstep.ko {settings} /lab/ks/{program} 2>&1", check=False,
+                        timeout=3600 if LONG else 300)
         ksft.points(lab, what, program, done.text, done.status)
-        for figure in re.findall(r"^# (a .*instructions.*)$", done.text, re.M):
+        for figure in FIGURE.findall(done.text):
             lab.say(figure)
 
 
@@ -78,7 +83,7 @@ def two_cpus(lab, files, programs):
            "no performance counter" in smp.run("dmesg").text, "no counter: loads all the same, and says so",
            smp.run("dmesg | tail -n 5").text)
     smp.run("rmmod lockstep")
-    run(lab, smp, "2 cpus")
+    run(lab, smp, "2 cpus", ksft.SMP_PROGRAMS)
 
 
 def main(lab):
@@ -86,7 +91,7 @@ def main(lab):
     if not BRIEF:
         files["lab/misfit.ko"] = misfit(parts.module())
     counted = lab.host("counted", files=files, programs=programs).start()
-    run(lab, counted, "1 cpu", "LOCKSTEP_ICOUNT=1")
+    run(lab, counted, "1 cpu", PROGRAMS, "LOCKSTEP_ICOUNT=1")
     counted.run("rmmod lockstep")
     if not BRIEF:
         refusals(lab, counted, files)
