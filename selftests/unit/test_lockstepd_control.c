@@ -63,6 +63,13 @@ int lockstep_core_release(struct lockstep_core *core, const char *name)
 	return -ENOENT;
 }
 
+int lockstep_core_switch(struct lockstep_core *core, const char *name)
+{
+	(void)core;
+	(void)name;
+	return -ENOENT;
+}
+
 struct json_object *lockstep_core_status(struct lockstep_core *core)
 {
 	(void)core;
