@@ -120,7 +120,8 @@ void lockstep_beats_send(struct lockstep_peer *peer, uint64_t now)
 	beat.seq = ++key->send_seq;
 	beat.sent_ns = now;
 	beat.echo_ns = b->echo_ns;
-	beat.held_ns = b->echo_ns ? now - b->echo_at_ns : 0;
+	/* one that came in the same turn of the loop may be newer than the turn's time */
+	beat.held_ns = b->echo_ns && now > b->echo_at_ns ? now - b->echo_at_ns : 0;
 	len = lockstep_beat_encode(&beat, key->send, out);
 	/* A heartbeat that can't be sent is a lost one; the next one follows soon. */
 	if (len > 0 && sendto(b->udp->fd, out, (size_t)len, MSG_DONTWAIT,

@@ -191,11 +191,23 @@ class Lab:
         self.net.restore(host.name, net)
         self.say(f"{host.name}: link {net} restored")
 
+    def _qdisc(self, host, net, spec):
+        dev = f"eth{host.nets.index(net)}"
+        host.run(f"tc qdisc {'replace' if spec else 'del'} dev {dev} root {spec}")
+        self.say(f"{host.name}: {net}: {spec or 'as fast as it is'}")
+
     def netem(self, host, net, spec):
         """Delay, loss and the like on what a host sends ('delay 10ms', 'loss 100%', '' for none)."""
+        self._qdisc(host, net, spec and "netem " + spec)
+
+    def deaf(self, host, net, deaf=True):
+        """Nothing that others send arrives at a host; what it sends does: the other way of a one-way link."""
         dev = f"eth{host.nets.index(net)}"
-        host.run(f"tc qdisc {'replace' if spec else 'del'} dev {dev} root {'netem ' + spec if spec else ''}")
-        self.say(f"{host.name}: netem {net}: {spec or 'none'}")
+        if deaf:
+            host.run(f"tc qdisc add dev {dev} ingress && tc filter add dev {dev} parent ffff: matchall action drop")
+        else:
+            host.run(f"tc qdisc del dev {dev} ingress")
+        self.say(f"{host.name}: {'deaf on' if deaf else 'hears again on'} {net}")
 
     def capture_start(self, host, net):
         """Capture what passes a host's tap; the path of the pcap file."""

@@ -202,7 +202,9 @@ def run(lab, pair, cases, fresh=True):
 
 
 def chosen(cases, variable):
-    """Those that an environment variable names (comma separated), or all."""
-    names = os.environ.get(variable)
-    table = {f.__name__: f for f in cases}
-    return [table[n] for n in names.split(",")] if names else cases
+    """Those that an environment variable names (comma separated), in the order they are in; or all."""
+    names = os.environ.get(variable, "").split(",")
+    unknown = [n for n in names if n and n not in [f.__name__ for f in cases]]
+    if unknown:
+        raise HostError(f"{variable}: no case {unknown[0]}")
+    return [f for f in cases if f.__name__ in names] if names != [""] else cases

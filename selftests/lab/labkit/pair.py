@@ -130,10 +130,18 @@ timeout = 3s
                  "ip tuntap add tap0 mode tap && ip link set tap0 master br-eth0 up")
         for i, disk in enumerate(self.disks):
             host.put(disk, f"/var/disk{i}.img")
+        self._define(host)
         self.start_daemon(host)
 
+    def _define(self, host):
+        """The guest of now: what a host boots with has that of the beginning."""
+        other = "b" if host is self.a else "a"
+        host.put(self._definition(other).encode(), f"/etc/lockstep/guests/{NAME}.conf")
+
     def start_daemon(self, host):
+        """Until it can be asked."""
         self.daemons[host.name] = host.spawn("exec lockstepd", log="lockstepd.log")
+        host.run("n=0; until lockstepctl peers >/dev/null 2>&1 || [ $((n += 1)) -gt 100 ]; do sleep 0.1; done")
 
     def restart_daemon(self, host, change):
         """With a configuration that a sed expression changes."""
@@ -141,6 +149,7 @@ timeout = 3s
         self.daemons[host.name].signal(15)
         self.daemons[host.name].wait(30)
         self.start_daemon(host)
+        self.lab.wait_for(lambda: "event peer.up" in self.told(host), 30, f"the new daemon on {host.name}")
 
     def kill_daemon(self, host):
         """SIGKILL; its guest loses its daemon."""
@@ -159,7 +168,7 @@ timeout = 3s
     def again(self, start=True):
         """A new guest on the same hosts; one that was killed is booted, daemons that are gone are started."""
         self.uuid = str(uuid.uuid4())
-        for host, other in ((self.a, "b"), (self.b, "a")):
+        for host in self.hosts:
             if not host.running:
                 self.start_host(host)
             pid = self.sysfs(host, "vmm_pid")
@@ -169,7 +178,7 @@ timeout = 3s
             if not self.daemons[host.name].running:
                 self.start_daemon(host)
             host.run("rm -f /var/log/lockstep/serial")
-            host.put(self._definition(other).encode(), f"/etc/lockstep/guests/{NAME}.conf")
+            self._define(host)
         if start:
             self.start_guest()
             self.wait_service()
