@@ -76,10 +76,25 @@ static void test_events(void **state)
 	vmm_events_sleep(vmm, VMM_NEVER);
 }
 
+/* A device's thread that is not through yet when the session goes, with its page. */
+static void test_closed(void **state)
+{
+	(void)state;
+	vmm->live = true;
+	vmm_events_close(vmm);
+	kicks = 0;
+	page.kick = 0;
+	assert_int_equal(vmm_event_post(vmm, VMM_UNIT_NET, 1, "x", 1), 0);
+	assert_int_equal(kicks, 0);
+	assert_int_equal(page.kick, 0);
+	assert_null(vmm_events_first(vmm));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

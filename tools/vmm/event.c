@@ -16,7 +16,8 @@
 
 /**
  * struct vmm_events - queue
- * @lock:     guards the list and its count; page->kick follows the list under it
+ * @lock:     guards the list, its count, and @closed; page->kick follows the list under it
+ * @closed:   the session goes: nothing is taken any more, nobody is kicked
  * @wake_fd:  eventfd the vCPU's thread sleeps on
  * @sleeping: it does, or is about to: a post has to write to @wake_fd
  */
@@ -25,6 +26,7 @@ struct vmm_events {
 	struct vmm_event *first;
 	struct vmm_event *last;
 	unsigned int count;
+	bool closed;
 	int wake_fd;
 	atomic_bool sleeping;
 };
@@ -94,10 +96,12 @@ int vmm_event_post(struct vmm *vmm, enum vmm_unit unit, uint16_t kind, const voi
 	if (len)
 		memcpy(event->data, data, len);
 	pthread_mutex_lock(&events->lock);
-	if (events->count == VMM_EVENTS_MAX) {
+	if (events->closed || events->count == VMM_EVENTS_MAX) {
+		int err = events->closed ? 0 : -ENOBUFS;
+
 		pthread_mutex_unlock(&events->lock);
 		free(event);
-		return -ENOBUFS;
+		return err;
 	}
 	if (events->last)
 		events->last->next = event;
@@ -106,12 +110,22 @@ int vmm_event_post(struct vmm *vmm, enum vmm_unit unit, uint16_t kind, const voi
 	events->last = event;
 	events->count++;
 	set_kick(vmm, 1);
-	pthread_mutex_unlock(&events->lock);
+	/* under the lock: the session is there as long as the queue is open */
 	if (vmm->session)
 		vmm->session->kick(vmm);
+	pthread_mutex_unlock(&events->lock);
 	if (events->sleeping)
 		vmm_wake(vmm);
 	return 0;
+}
+
+void vmm_events_close(struct vmm *vmm)
+{
+	if (!vmm->events)
+		return;
+	pthread_mutex_lock(&vmm->events->lock);
+	vmm->events->closed = true;
+	pthread_mutex_unlock(&vmm->events->lock);
 }
 
 const struct vmm_event *vmm_events_first(struct vmm *vmm)

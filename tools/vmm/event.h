@@ -26,6 +26,8 @@ struct vmm_event {
 /* 0 or -errno */
 int vmm_events_create(struct vmm *vmm);
 void vmm_events_destroy(struct vmm *vmm);
+/* Threads of devices may still post, but nothing comes of it, and the session may go. */
+void vmm_events_close(struct vmm *vmm);
 
 /* The one that waits longest, or NULL; it stays until it is dropped. */
 const struct vmm_event *vmm_events_first(struct vmm *vmm);

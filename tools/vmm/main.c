@@ -118,6 +118,7 @@ static int create(struct vmm *vmm)
 static void destroy(struct vmm *vmm)
 {
 	vmm_host_stop(vmm);
+	vmm_events_close(vmm);
 	if (vmm->session_data) {
 		vmm_streams_finish(vmm, vmm->ending == VMM_END_HALTED ? 0 : FINISH_MS);
 		vmm->session->detach(vmm);
