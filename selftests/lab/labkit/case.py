@@ -161,7 +161,7 @@ class Case:
         A backup may still be behind with making them, but must have them in the end.
         """
         sent = self.frames(old)
-        if self.pair.state(new) == "protected-backup":
+        if new.name not in self.pair.live():
             self.lab.wait_for(lambda: wire.place(sent, self._made(new)) is not None, 60,
                               f"what left {old.name} in {new.name}'s history", interval=1)
         history = self._made(new)
