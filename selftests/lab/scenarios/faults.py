@@ -314,8 +314,8 @@ def arbiter_restored(case, a, b, lab):
     case.client = None
 
 
-CASES = [clocks_set, stopped_shortly, claim_reply_lost]
-MORE = [users, strangers, primary_daemon_stalled, arbiter_restored, two_arbiters, lossy_link,
+CASES = [stopped_shortly, claim_reply_lost]
+MORE = [clocks_set, users, strangers, primary_daemon_stalled, arbiter_restored, two_arbiters, lossy_link,
         backup_reboots_quickly, primary_does_not_hear, backup_does_not_hear, old_host_back,
         backup_daemon_killed_then_primary, backup_daemon_stalled, backup_vmm_killed]
 
