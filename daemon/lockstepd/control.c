@@ -168,23 +168,10 @@ static void do_events(struct client *c, struct json_object *request)
 	answer(c, ok_new());
 }
 
-static void do_switch(struct client *c, struct json_object *request)
+/* What a guest that can't do what is asked says; @busy: why its state does not allow it. */
+static void answer_refused(struct client *c, int ret, const char *busy)
 {
-	struct lockstep_core *core = &c->control->d->core;
-	const char *name = string_of(request, "guest");
-	int ret = name ? lockstep_core_switch(core, name) : -EINVAL;
-	struct lockstep_guest *g = name ? lockstep_core_guest_find(core, name) : NULL;
-	struct json_object *o;
-
 	switch (ret) {
-	case 0:
-		o = ok_new();
-		if (o && g)
-			lockstep_json_add_uuid(o, "instance", &g->info.instance);
-		if (o && g && g->node)
-			lockstep_json_add_str(o, "to", g->node->name);
-		answer(c, o);
-		break;
 	case -ENOENT:
 		answer_error(c, "no such guest here");
 		break;
@@ -192,7 +179,7 @@ static void do_switch(struct client *c, struct json_object *request)
 		answer_error(c, "its primary is on the other host: ask there");
 		break;
 	case -EBUSY:
-		answer_error(c, "the guest is not protected now: there is no backup to switch to");
+		answer_error(c, busy);
 		break;
 	case -EHOSTUNREACH:
 		answer_error(c, "the arbiter can't be asked who goes live: see lockstepctl status");
@@ -203,19 +190,35 @@ static void do_switch(struct client *c, struct json_object *request)
 	}
 }
 
+static void do_switch(struct client *c, struct json_object *request)
+{
+	struct lockstep_core *core = &c->control->d->core;
+	const char *name = string_of(request, "guest");
+	int ret = name ? lockstep_core_switch(core, name) : -EINVAL;
+	struct lockstep_guest *g = ret ? NULL : lockstep_core_guest_find(core, name);
+	struct json_object *o;
+
+	if (ret) {
+		answer_refused(c, ret, "the guest is not protected now: there is no backup to switch to");
+		return;
+	}
+	o = ok_new();
+	if (o && g)
+		lockstep_json_add_uuid(o, "instance", &g->info.instance);
+	if (o && g && g->node)
+		lockstep_json_add_str(o, "to", g->node->name);
+	answer(c, o);
+}
+
 static void do_release(struct client *c, struct json_object *request)
 {
 	const char *name = string_of(request, "guest");
 	int ret = name ? lockstep_core_release(&c->control->d->core, name) : -EINVAL;
 
-	if (!ret)
-		answer(c, ok_new());
-	else if (ret == -ENOENT)
-		answer_error(c, "no such guest here");
-	else if (ret == -EBUSY)
-		answer_error(c, "the guest runs: power it off");
+	if (ret)
+		answer_refused(c, ret, "the guest runs: power it off");
 	else
-		answer_error(c, strerror(-ret));
+		answer(c, ok_new());
 }
 
 /* --- start ---------------------------------------------------------------- */

@@ -321,14 +321,13 @@ static void switch_end(struct lockstep_guest *g)
 {
 	bool drained = g->info.flags & LOCKSTEP_FLAG_DRAINED;
 	bool follows = !drained || lockstep_state_rule(g->peer_state)->acks;
-	struct json_object *o = lockstep_guest_event_json(g);
 
 	reason_set(g, !drained ? "the backup did not catch up" : follows ?
 		   "the backup refused: can its host reach the arbiter?" :
 		   "the backup was asked to take over and does not");
-	if (o)
-		lockstep_json_add_str(o, "detail", g->reason);
-	lockstep_event_emit("guest.switch-failed", o);
+	tell(g, "guest.switch-failed",
+	     follows ? "it goes on here, protected: see the backup's host, and ask again" :
+		       "the arbiter decides who goes on: see lockstepctl status on both hosts");
 	lockstep_guest_event(g, follows ? LOCKSTEP_EVENT_RESUME : LOCKSTEP_EVENT_TIMEOUT,
 			     g->info.generation, NULL);
 }

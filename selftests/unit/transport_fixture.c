@@ -87,6 +87,7 @@ static void on_heartbeat(struct lockstep_peer *peer, const struct lockstep_heart
 	n->beats++;
 	if (info->rtt_ns)
 		n->last_rtt = info->rtt_ns;
+	n->peer_heard_ns = info->peer_heard_ns;
 	memcpy(n->beat_text, info->payload, info->len);
 	n->beat_text[info->len] = '\0';
 	trace(n, 'B');

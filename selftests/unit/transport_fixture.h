@@ -46,6 +46,7 @@ struct fx {
  * @writable: peer_writable calls
  * @beats: heartbeats
  * @last_rtt: of the last one that had it
+ * @peer_heard_ns: what the last one said: age of ours that the peer had
  * @beat_text: payload of the last one
  * @silences: silence calls
  * @heard: heard calls
@@ -76,6 +77,7 @@ struct fx_node {
 	unsigned int writable;
 	unsigned int beats;
 	uint64_t last_rtt;
+	uint64_t peer_heard_ns;
 	char beat_text[LOCKSTEP_HEARTBEAT_MAX + 1];
 	unsigned int silences;
 	unsigned int heard;

@@ -184,7 +184,6 @@ enum lockstep_record_type {
 
 enum lockstep_control {
 	LOCKSTEP_CONTROL_POWEROFF = 1,
-	LOCKSTEP_CONTROL_SWITCH = 2,
 };
 
 #define LOCKSTEP_PAYLOAD_MAX	16384	/* bytes of payload of a record */
@@ -577,7 +576,9 @@ enum lockstep_cmd {
 
 /* A_FLAGS of LOCKSTEP_CMD_STATE and GUEST_GET */
 #define LOCKSTEP_FLAG_DRAINED	(1U << 0)	/* CONTEST_B: all executed, clean: may claim;
-						 * STOPPING: all released and acked: may close
+						 * STOPPING: all released, twin too has
+						 * executed all: may close; SWITCHING: and the
+						 * twin knows it: may ask it to go live
 						 */
 #define LOCKSTEP_FLAG_CLAIMED	(1U << 1)	/* a claim may have left */
 #define LOCKSTEP_FLAG_POWEROFF	(1U << 2)	/* the guest has powered off */
