@@ -256,6 +256,37 @@ static void test_harmed_states(void **state)
 	free(history);
 }
 
+/* Every byte at its ends: what a few random ones seldom meet, such as dates far away. */
+static void test_extreme_states(void **state)
+{
+	static const uint8_t ends[] = { 0x00, 0x7f, 0x80, 0xff };
+	struct history *history = calloc(1, sizeof(*history));
+	struct rig *rig = machine(NULL);
+	size_t len;
+	uint8_t *saved = rig_save(rig, &len);
+
+	(void)state;
+	rig_exit(rig);
+	for (size_t i = 0; i < len * sizeof(ends); i++) {
+		size_t at = i / sizeof(ends);
+		uint8_t old = saved[at];
+
+		rig = machine(NULL);
+		saved[at] = ends[i % sizeof(ends)];
+		if (!rig_load(rig, saved, len)) {
+			for (uint8_t reg = 0; reg < 0x40; reg++) {
+				vmm_pio_out(rig->vmm, 0x70, 1, reg);
+				vmm_pio_in(rig->vmm, 0x71, 1);
+			}
+			run_primary(rig, history, 0, 50);
+		}
+		saved[at] = old;
+		rig_exit(rig);
+	}
+	free(saved);
+	free(history);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_load_half_way),
 		cmocka_unit_test(test_short_states_are_refused),
 		cmocka_unit_test(test_harmed_states),
+		cmocka_unit_test(test_extreme_states),
 	};
 
 	fuzz_seed();

@@ -34,6 +34,9 @@ enum {
 #define C_IRQ		0x80
 #define D_VALID		0x80
 
+#define LAST_SECOND	253402300799LL		/* of the year 9999 */
+#define OFFSET_MAX	(1LL << 40)		/* seconds; more than any date is away from any other */
+
 /**
  * struct rtc - clock
  * @index:    register behind port 0x71
@@ -79,13 +82,15 @@ static int decode_hour(const struct rtc *rtc, uint8_t value)
 	return decode(rtc, value & 0x7f) % 12 + (value & 0x80 ? 12 : 0);
 }
 
-/* The guest's time at @wall, ns of the wall clock. */
+/* The guest's time at @wall, ns of the wall clock, as far as the registers have years. */
 static void now_tm(struct rtc *rtc, uint64_t wall, struct tm *tm)
 {
 	time_t t = (time_t)(wall / NS_PER_S) + rtc->offset;
 
 	if (t < 0)
-		t = 0;	/* the registers have no years before 0 */
+		t = 0;
+	if (t > LAST_SECOND)
+		t = LAST_SECOND;
 	memset(tm, 0, sizeof(*tm));
 	gmtime_r(&t, tm);
 }
@@ -328,6 +333,8 @@ static int rtc_load(struct vmm_device *dev, struct vmm_state *state)
 	rtc->index = vmm_state_get_u8(state) & 0x7f;
 	vmm_state_get(state, rtc->regs, sizeof(rtc->regs));
 	rtc->offset = (int64_t)vmm_state_get_u64(state);
+	if (rtc->offset < -OFFSET_MAX || rtc->offset > OFFSET_MAX)
+		return -EINVAL;
 	rtc->periodic = vmm_state_get_u64(state);
 	rtc->update = vmm_state_get_u64(state);
 	arm(rtc);
