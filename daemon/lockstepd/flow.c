@@ -123,6 +123,9 @@ static void acked_got(struct lockstep_guest *g, const struct lockstep_message *m
 	g->progress_ns = lockstep_guest_now(g);
 	if (lsn > g->flow.acked)
 		g->flow.acked = lsn;
+	/* the module sends nothing again that is acknowledged, whatever a rewind asked for */
+	if (lsn > g->flow.next)
+		g->flow.next = lsn;
 }
 
 static void rewind_got(struct lockstep_guest *g, const struct lockstep_message *m)

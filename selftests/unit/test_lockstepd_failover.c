@@ -273,22 +273,55 @@ static void test_log_lost_on_the_way(void **state)
 	sim_exit(&s);
 }
 
+/* The primary gets a message of its backup; the caller fills in the rest. */
+static struct lockstep_message from_backup(struct sim *s, enum lockstep_message_type type)
+{
+	return (struct lockstep_message){
+		.type = type,
+		.guest = s->vm,
+		.generation = 2,
+		.from = sim_guest(s, SIM_B)->info.instance,
+		.to = sim_guest(s, SIM_A)->info.instance,
+	};
+}
+
 /* Asked for before what was acknowledged since: not what a backup has lost. */
 static void test_late_rewind(void **state)
 {
-	struct lockstep_message m = { .type = LOCKSTEP_MESSAGE_REWIND };
+	struct lockstep_message m;
 	struct sim s;
 
 	(void)state;
 	sim_pair(&s);
-	m.guest = s.vm;
-	m.generation = 2;
-	m.from = sim_guest(&s, SIM_B)->info.instance;
-	m.to = sim_guest(&s, SIM_A)->info.instance;
+	m = from_backup(&s, LOCKSTEP_MESSAGE_REWIND);
 	m.lsn = 1;
 	lockstep_core_message(&s.host[SIM_A].core, s.host[SIM_A].node, &m);
 	sim_run(&s, 1000);
 	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_exit(&s);
+}
+
+/* What was to be sent again is acknowledged before it is: the log goes on behind it. */
+static void test_rewind_overtaken_by_ack(void **state)
+{
+	struct lockstep_message rewind, ack;
+	struct sim s;
+	uint64_t head;
+
+	(void)state;
+	sim_pair(&s);
+	head = sim_guest(&s, SIM_B)->head;
+	rewind = from_backup(&s, LOCKSTEP_MESSAGE_REWIND);
+	rewind.lsn = sim_guest(&s, SIM_A)->tail;
+	assert_true(rewind.lsn < head);		/* an ack is under way */
+	ack = from_backup(&s, LOCKSTEP_MESSAGE_ACK);
+	ack.ack.lsn = htole64(head);
+	lockstep_core_message(&s.host[SIM_A].core, s.host[SIM_A].node, &rewind);
+	lockstep_core_message(&s.host[SIM_A].core, s.host[SIM_A].node, &ack);
+	sim_run(&s, 5000);
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
+	assert_true(sim_guest(&s, SIM_B)->head > head + 1000);
 	sim_exit(&s);
 }
 
@@ -753,6 +786,7 @@ int main(void)
 		cmocka_unit_test(test_claim_reply_lost),
 		cmocka_unit_test(test_link_reset_resumes),
 		cmocka_unit_test(test_late_rewind),
+		cmocka_unit_test(test_rewind_overtaken_by_ack),
 		cmocka_unit_test(test_log_lost_on_the_way),
 		cmocka_unit_test(test_daemon_restarts),
 		cmocka_unit_test(test_both_daemons_restart),
