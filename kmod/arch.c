@@ -15,10 +15,12 @@
 DEFINE_STATIC_CALL_NULL(lockstep_arch_vcpu_enter, void (struct lockstep_vcpu *));
 DEFINE_STATIC_CALL_NULL(lockstep_arch_tsc_exit,
 			enum lockstep_tsc_exit (struct lockstep_vcpu *));
-DEFINE_STATIC_CALL_NULL(lockstep_arch_tsc_skippable, bool (struct lockstep_vcpu *));
+DEFINE_STATIC_CALL_NULL(lockstep_arch_tsc_fast,
+			enum lockstep_tsc_exit (struct lockstep_vcpu *));
 DEFINE_STATIC_CALL_NULL(lockstep_arch_tsc_answer,
 			void (struct lockstep_vcpu *, enum lockstep_tsc_exit, u64));
-DEFINE_STATIC_CALL_NULL(lockstep_arch_tsc_skip_fast, void (struct lockstep_vcpu *));
+DEFINE_STATIC_CALL_NULL(lockstep_arch_tsc_finish,
+			void (struct lockstep_vcpu *, enum lockstep_tsc_exit, u64));
 DEFINE_STATIC_CALL_NULL(lockstep_arch_regs_get,
 			void (struct lockstep_vcpu *, struct lockstep_regs *));
 
@@ -155,9 +157,9 @@ int lockstep_arch_init(const char *kvm_module)
 	ops = vendors[i];
 	static_call_update(lockstep_arch_vcpu_enter, ops->vcpu_enter);
 	static_call_update(lockstep_arch_tsc_exit, ops->tsc_exit);
-	static_call_update(lockstep_arch_tsc_skippable, ops->tsc_skippable);
+	static_call_update(lockstep_arch_tsc_fast, ops->tsc_fast);
 	static_call_update(lockstep_arch_tsc_answer, ops->tsc_answer);
-	static_call_update(lockstep_arch_tsc_skip_fast, ops->tsc_skip_fast);
+	static_call_update(lockstep_arch_tsc_finish, ops->tsc_finish);
 	static_call_update(lockstep_arch_regs_get, ops->regs_get);
 	return 0;
 }

@@ -82,9 +82,9 @@ struct lockstep_arch_ops {
 	void (*vcpu_enter)(struct lockstep_vcpu *lv);
 	void (*vcpu_detach)(struct lockstep_vcpu *lv);
 	enum lockstep_tsc_exit (*tsc_exit)(struct lockstep_vcpu *lv);
-	bool (*tsc_skippable)(struct lockstep_vcpu *lv);
+	enum lockstep_tsc_exit (*tsc_fast)(struct lockstep_vcpu *lv);
 	void (*tsc_answer)(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value);
-	void (*tsc_skip_fast)(struct lockstep_vcpu *lv);
+	void (*tsc_finish)(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value);
 	int (*tsc_skip)(struct lockstep_vcpu *lv);
 	void (*regs_get)(struct lockstep_vcpu *lv, struct lockstep_regs *regs);
 	bool (*clean_boundary)(struct lockstep_vcpu *lv);
@@ -122,10 +122,12 @@ bool lockstep_arch_vcpu_idle(const struct kvm_vcpu *vcpu);
 DECLARE_STATIC_CALL(lockstep_arch_vcpu_enter, void (struct lockstep_vcpu *));
 DECLARE_STATIC_CALL(lockstep_arch_tsc_exit,
 		    enum lockstep_tsc_exit (struct lockstep_vcpu *));
-DECLARE_STATIC_CALL(lockstep_arch_tsc_skippable, bool (struct lockstep_vcpu *));
+DECLARE_STATIC_CALL(lockstep_arch_tsc_fast,
+		    enum lockstep_tsc_exit (struct lockstep_vcpu *));
 DECLARE_STATIC_CALL(lockstep_arch_tsc_answer,
 		    void (struct lockstep_vcpu *, enum lockstep_tsc_exit, u64));
-DECLARE_STATIC_CALL(lockstep_arch_tsc_skip_fast, void (struct lockstep_vcpu *));
+DECLARE_STATIC_CALL(lockstep_arch_tsc_finish,
+		    void (struct lockstep_vcpu *, enum lockstep_tsc_exit, u64));
 DECLARE_STATIC_CALL(lockstep_arch_regs_get,
 		    void (struct lockstep_vcpu *, struct lockstep_regs *));
 
@@ -143,8 +145,8 @@ int lockstep_arch_vcpu_check(struct lockstep_vcpu *lv);
  */
 void lockstep_arch_vcpu_detach(struct lockstep_vcpu *lv);
 
-/* Before every entry (lockstep_vcpu_run(), interrupts off): have RDTSC and
- * RDTSCP exit.
+/* Before entries (lockstep_vcpu_run(), interrupts off): have RDTSC and RDTSCP exit.
+ * KVM may undo it where it handles an exit or a request, so not between two entries.
  */
 static inline void lockstep_arch_vcpu_enter(struct lockstep_vcpu *lv)
 {
@@ -160,10 +162,10 @@ static inline enum lockstep_tsc_exit lockstep_arch_tsc_exit(struct lockstep_vcpu
 	return static_call(lockstep_arch_tsc_exit)(lv);
 }
 
-/* May tsc_skip_fast be used for it: its length is known, no single step? */
-static inline bool lockstep_arch_tsc_skippable(struct lockstep_vcpu *lv)
+/* The same, if tsc_finish may be used for it: its length is known, no single step. */
+static inline enum lockstep_tsc_exit lockstep_arch_tsc_fast(struct lockstep_vcpu *lv)
 {
-	return static_call(lockstep_arch_tsc_skippable)(lv);
+	return static_call(lockstep_arch_tsc_fast)(lv);
 }
 
 /* Give the guest its value: RAX, RDX, and RCX (TSC_AUX) for RDTSCP. */
@@ -173,12 +175,13 @@ static inline void lockstep_arch_tsc_answer(struct lockstep_vcpu *lv,
 	static_call(lockstep_arch_tsc_answer)(lv, which, value);
 }
 
-/* Go past the instruction, interrupts off, only if tsc_skippable. Leaves the
- * same state as lockstep_arch_tsc_skip().
+/* tsc_answer, and past the instruction, interrupts off, for what tsc_fast said. Leaves
+ * the same state as lockstep_arch_tsc_skip().
  */
-static inline void lockstep_arch_tsc_skip_fast(struct lockstep_vcpu *lv)
+static inline void lockstep_arch_tsc_finish(struct lockstep_vcpu *lv,
+					    enum lockstep_tsc_exit which, u64 value)
 {
-	static_call(lockstep_arch_tsc_skip_fast)(lv);
+	static_call(lockstep_arch_tsc_finish)(lv, which, value);
 }
 
 /**

@@ -133,11 +133,13 @@ static enum lockstep_tsc_exit svm_tsc_exit(struct lockstep_vcpu *lv)
 	}
 }
 
-static bool svm_tsc_skippable(struct lockstep_vcpu *lv)
+static enum lockstep_tsc_exit svm_tsc_fast(struct lockstep_vcpu *lv)
 {
 	const struct vmcb *vmcb = svm_vmcb(lv->vcpu);
 
-	return vmcb->control.next_rip && !(vmcb->save.rflags & X86_EFLAGS_TF);
+	if (!vmcb->control.next_rip || vmcb->save.rflags & X86_EFLAGS_TF)
+		return LOCKSTEP_TSC_NONE;
+	return svm_tsc_exit(lv);
 }
 
 static void svm_tsc_answer(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value)
@@ -165,11 +167,12 @@ static void svm_flag_clear(struct kvm_vcpu *vcpu)
 /* As KVM's skip_emulated_instruction() with a next RIP, and without its look at
  * the PMU, which protected guests don't have. KVM writes RIP to the VMCB at every entry.
  */
-static void svm_tsc_skip_fast(struct lockstep_vcpu *lv)
+static void svm_tsc_finish(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value)
 {
 	struct kvm_vcpu *vcpu = lv->vcpu;
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 
+	svm_tsc_answer(lv, which, value);
 	vcpu->arch.regs[VCPU_REGS_RIP] = vmcb->control.next_rip;
 	vmcb->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
 	svm_flag_clear(vcpu);
@@ -364,9 +367,9 @@ const struct lockstep_arch_ops lockstep_svm_ops = {
 	.vcpu_enter = svm_vcpu_enter,
 	.vcpu_detach = svm_vcpu_detach,
 	.tsc_exit = svm_tsc_exit,
-	.tsc_skippable = svm_tsc_skippable,
+	.tsc_fast = svm_tsc_fast,
 	.tsc_answer = svm_tsc_answer,
-	.tsc_skip_fast = svm_tsc_skip_fast,
+	.tsc_finish = svm_tsc_finish,
 	.tsc_skip = svm_tsc_skip,
 	.regs_get = svm_regs_get,
 	.clean_boundary = svm_clean_boundary,

@@ -172,10 +172,15 @@ static enum lockstep_tsc_exit vmx_tsc_exit(struct lockstep_vcpu *lv)
 	}
 }
 
-static bool vmx_tsc_skippable(struct lockstep_vcpu *lv)
+static enum lockstep_tsc_exit vmx_tsc_fast(struct lockstep_vcpu *lv)
 {
-	return vmx_read(VM_EXIT_INSTRUCTION_LEN) &&
-	       !(static_call(lockstep_kvm_rflags)(lv->vcpu) & X86_EFLAGS_TF);
+	enum lockstep_tsc_exit which = vmx_tsc_exit(lv);
+
+	if (which != LOCKSTEP_TSC_NONE &&
+	    (!vmx_read(VM_EXIT_INSTRUCTION_LEN) ||
+	     static_call(lockstep_kvm_rflags)(lv->vcpu) & X86_EFLAGS_TF))
+		return LOCKSTEP_TSC_NONE;
+	return which;
 }
 
 /* RAX, RCX and RDX are in KVM's array, never in the VMCS. */
@@ -204,8 +209,9 @@ static int vmx_tsc_skip(struct lockstep_vcpu *lv)
 	return static_call(lockstep_kvm_skip)(lv->vcpu);
 }
 
-static void vmx_tsc_skip_fast(struct lockstep_vcpu *lv)
+static void vmx_tsc_finish(struct lockstep_vcpu *lv, enum lockstep_tsc_exit which, u64 value)
 {
+	vmx_tsc_answer(lv, which, value);
 	vmx_tsc_skip(lv);
 }
 
@@ -257,9 +263,9 @@ const struct lockstep_arch_ops lockstep_vmx_ops = {
 	.vcpu_enter = vmx_vcpu_enter,
 	.vcpu_detach = vmx_vcpu_detach,
 	.tsc_exit = vmx_tsc_exit,
-	.tsc_skippable = vmx_tsc_skippable,
+	.tsc_fast = vmx_tsc_fast,
 	.tsc_answer = vmx_tsc_answer,
-	.tsc_skip_fast = vmx_tsc_skip_fast,
+	.tsc_finish = vmx_tsc_finish,
 	.tsc_skip = vmx_tsc_skip,
 	.regs_get = vmx_regs_get,
 	.clean_boundary = vmx_clean_boundary,

@@ -27,8 +27,8 @@ static const struct kernel_param_ops hold_us_ops = {
 module_param_cb(hold_us, &hold_us_ops, &hold_us, 0644);
 MODULE_PARM_DESC(hold_us, "microseconds that an input waits for the guest's next exit before a position is forced, 0 to 100000 (100): fewer positions are less work for the twin");
 
-static bool compare_counts;
-module_param(compare_counts, bool, 0444);
+bool lockstep_forced_compares __read_mostly;
+module_param_named(compare_counts, lockstep_forced_compares, bool, 0444);
 MODULE_PARM_DESC(compare_counts, "digests of records cover what the counter said at each stop and clock read so far, so that a twin that counts otherwise once diverges; both hosts need the same (N)");
 
 /* A place that could not be logged is left at the next exit, or after so long. */
@@ -113,19 +113,19 @@ static bool events_read(struct lockstep_guest *guest, u64 *events)
 /* What follows is compared only if this was the same. */
 static void counts_fold(struct lockstep_forced *forced, u64 events)
 {
-	if (compare_counts)
+	if (lockstep_forced_compares)
 		forced->counts = xxh64(&events, sizeof(events), forced->counts);
 }
 
 /**
- * lockstep_forced_at_clock - a clock read was answered
+ * lockstep_forced_count_compare - a clock read was answered, and counts are compared
  * @guest: vCPU's thread, any context
  */
-void lockstep_forced_at_clock(struct lockstep_guest *guest)
+void lockstep_forced_count_compare(struct lockstep_guest *guest)
 {
 	u64 events;
 
-	if (unlikely(compare_counts) && events_read(guest, &events))
+	if (events_read(guest, &events))
 		counts_fold(&guest->forced, events);
 }
 

@@ -77,10 +77,12 @@ struct lockstep_forced {
 	u32 took[LOCKSTEP_STEPS_MAX + 1];
 };
 
+extern bool lockstep_forced_compares;	/* parameter compare_counts */
+
 void lockstep_forced_init(struct lockstep_guest *guest);
 void lockstep_forced_exit(struct lockstep_guest *guest);
 void lockstep_forced_at_stop(struct lockstep_guest *guest);
-void lockstep_forced_at_clock(struct lockstep_guest *guest);
+void lockstep_forced_count_compare(struct lockstep_guest *guest);
 u64 lockstep_forced_steps_median(const struct lockstep_forced *forced);
 
 /* A living side */

@@ -12,27 +12,6 @@
 #endif
 
 /**
- * lockstep_record_short_put - encode a clock record
- * @buf:   room for LOCKSTEP_SHORT_MAX bytes
- * @type:  a short type
- * @delta: clock difference, ns
- *
- * Returns the number of bytes written.
- */
-unsigned int lockstep_record_short_put(u8 *buf, u8 type, u64 delta)
-{
-	unsigned int n = 0;
-
-	buf[n++] = type;
-	while (delta >= 0x80) {
-		buf[n++] = (u8)delta | 0x80;
-		delta >>= 7;
-	}
-	buf[n++] = (u8)delta;
-	return n;
-}
-
-/**
  * lockstep_record_long_put - encode a long record with its payload
  * @buf: room for the head and rec->len bytes
  * @rec: what to write; @size, @delta are not used

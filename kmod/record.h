@@ -66,7 +66,27 @@ static inline bool lockstep_record_is_short(u8 type)
 	return type >= LOCKSTEP_RECORD_TSC && type < __LOCKSTEP_RECORD_SHORT_LAST;
 }
 
-unsigned int lockstep_record_short_put(u8 *buf, u8 type, u64 delta);
+/**
+ * lockstep_record_short_put - encode a clock record
+ * @buf:   room for LOCKSTEP_SHORT_MAX bytes
+ * @type:  a short type
+ * @delta: clock difference, ns
+ *
+ * Returns the number of bytes written.
+ */
+static inline unsigned int lockstep_record_short_put(u8 *buf, u8 type, u64 delta)
+{
+	unsigned int n = 0;
+
+	buf[n++] = type;
+	while (delta >= 0x80) {
+		buf[n++] = (u8)delta | 0x80;
+		delta >>= 7;
+	}
+	buf[n++] = (u8)delta;
+	return n;
+}
+
 void lockstep_record_long_put(u8 *buf, const struct lockstep_rec *rec);
 int lockstep_record_get(const u8 *buf, size_t avail, struct lockstep_rec *rec);
 size_t lockstep_record_fit(const u8 *buf, size_t avail, size_t max);

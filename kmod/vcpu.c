@@ -8,6 +8,7 @@
  * (no room, nothing known, a divergence, parked, single step) is left to
  * lockstep_vcpu_exit(), where the thread may sleep.
  */
+#include <linux/entry-kvm.h>
 #include <linux/sched/signal.h>
 #include "forced.h"
 #include "replay.h"
@@ -46,18 +47,11 @@ static inline bool twin_is_free(const struct lockstep_guest *guest)
 	return horizon > guest->count;
 }
 
-/**
- * lockstep_vcpu_clock_log - take a clock value on a live side, and log it
- * @guest: vCPU's thread, any context
- * @type:  LOCKSTEP_RECORD_TSC or LOCKSTEP_RECORD_CLOCK
- * @ns:    out
- * @stop:  out: a TSC read that goes back to the VMM
- *
- * Returns 0, or -ENOSPC when the log is full.
- */
-int lockstep_vcpu_clock_log(struct lockstep_guest *guest, u8 type, u64 *ns, bool *stop)
+/* See lockstep_vcpu_clock_log(); inlined where each instruction counts. */
+static __always_inline int clock_log(struct lockstep_guest *guest, u8 mode, u8 type, u64 *ns,
+				     bool *stop)
 {
-	bool log = READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG;
+	bool log = mode == LOCKSTEP_VCPU_LOG;
 	u64 now;
 
 	if (log && !lockstep_log_has_room(&guest->log, LOCKSTEP_SHORT_MAX))
@@ -77,16 +71,29 @@ int lockstep_vcpu_clock_log(struct lockstep_guest *guest, u8 type, u64 *ns, bool
 	return 0;
 }
 
-/* One RDTSC. 0: answered; -errno: not here. */
-static int tsc_value(struct lockstep_guest *guest, u64 *ns, bool *stop)
+/**
+ * lockstep_vcpu_clock_log - take a clock value on a live side, and log it
+ * @guest: vCPU's thread, any context
+ * @type:  LOCKSTEP_RECORD_TSC or LOCKSTEP_RECORD_CLOCK
+ * @ns:    out
+ * @stop:  out: a TSC read that goes back to the VMM
+ *
+ * Returns 0, or -ENOSPC when the log is full.
+ */
+int lockstep_vcpu_clock_log(struct lockstep_guest *guest, u8 type, u64 *ns, bool *stop)
 {
-	u8 mode = READ_ONCE(guest->mode);
+	return clock_log(guest, READ_ONCE(guest->mode), type, ns, stop);
+}
+
+/* One RDTSC. 0: answered; -errno: not here. */
+static __always_inline int tsc_value(struct lockstep_guest *guest, u8 mode, u64 *ns, bool *stop)
+{
 	int ret;
 
 	if (mode == LOCKSTEP_VCPU_REPLAY)
 		ret = lockstep_replay_clock(guest, ns, stop);
 	else if (lockstep_mode_lives(mode))
-		ret = lockstep_vcpu_clock_log(guest, LOCKSTEP_RECORD_TSC, ns, stop);
+		ret = clock_log(guest, mode, LOCKSTEP_RECORD_TSC, ns, stop);
 	else
 		ret = -EAGAIN;
 	if (ret)
@@ -96,35 +103,79 @@ static int tsc_value(struct lockstep_guest *guest, u64 *ns, bool *stop)
 		*stop = true;
 	guest->stats.tsc++;
 	smp_store_release(&guest->count, guest->count + 1);	/* after the record */
-	lockstep_forced_at_clock(guest);
+	if (unlikely(lockstep_forced_compares))
+		lockstep_forced_count_compare(guest);
 	if (mode == LOCKSTEP_VCPU_REPLAY)
 		guest->forced.known = twin_is_free(guest);
 	return 0;
 }
 
-static inline bool twin_is_guided(const struct lockstep_guest *guest)
+static inline bool twin_is_guided(const struct lockstep_guest *guest, u8 mode)
 {
-	return READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY &&
-	       (!guest->forced.known || guest->forced.target);
+	return mode == LOCKSTEP_VCPU_REPLAY && (!guest->forced.known || guest->forced.target);
 }
 
-static fastpath_t enter_guest(struct lockstep_guest *guest, u64 run_flags)
+static __always_inline fastpath_t enter_guest(struct lockstep_guest *guest, u8 mode, bool debugs,
+					      u64 run_flags)
 {
 	fastpath_t fastpath;
 	u64 deadline;
-	bool debugs;
 
-	if (unlikely(twin_is_guided(guest)))
+	if (unlikely(twin_is_guided(guest, mode)))
 		return lockstep_forced_run(guest, run_flags);
 	deadline = READ_ONCE(guest->page->deadline);
 	if (unlikely(deadline != guest->forced.deadline))
 		lockstep_forced_deadline_set(guest, deadline);
-	debugs = READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG && lockstep_forced_may_come(guest) &&
-		 !lockstep_arch_debug_free(&guest->lv);
 	fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 	if (unlikely(debugs))
 		lockstep_forced_debugged(guest);
 	return fastpath;
+}
+
+/*
+ * May the guest be entered again from here?  KVM would say yes too: it asks this between
+ * two entries (kvm_vcpu_exit_request()).  Without an interrupt controller in the kernel
+ * it does nothing else there.
+ */
+static inline bool may_enter_again(struct lockstep_guest *guest, u8 mode)
+{
+	struct kvm_vcpu *vcpu = guest->lv.vcpu;
+
+	return READ_ONCE(guest->mode) == mode && vcpu->mode != EXITING_GUEST_MODE &&
+	       !kvm_request_pending(vcpu) && !xfer_to_guest_mode_work_pending();
+}
+
+/* Enter the guest, and again as long as it only reads the clock. */
+static fastpath_t run_and_answer(struct lockstep_guest *guest, u8 mode, u64 run_flags)
+{
+	struct lockstep_vcpu *lv = &guest->lv;
+	enum lockstep_tsc_exit which;
+	fastpath_t fastpath;
+	bool debugs, stop;
+	u64 ns;
+
+	/* only an exit that ends this loop changes debug registers, and tsc_fast sees a step */
+	debugs = mode == LOCKSTEP_VCPU_LOG && lockstep_forced_may_come(guest) &&
+		 !lockstep_arch_debug_free(lv);
+	do {
+		fastpath = enter_guest(guest, mode, debugs, run_flags);
+		if (fastpath != EXIT_FASTPATH_NONE)
+			return fastpath;
+		which = lockstep_arch_tsc_fast(lv);
+		if (which == LOCKSTEP_TSC_NONE || tsc_value(guest, mode, &ns, &stop))
+			return fastpath;
+		lockstep_arch_tsc_finish(lv, which, ns);
+		if (stop) {
+			guest->stopping = true;
+			return EXIT_FASTPATH_EXIT_HANDLED;
+		}
+		/* what comes next has to be known, or prepared for, where one may sleep */
+		if (unlikely(twin_is_guided(guest, mode)))
+			return EXIT_FASTPATH_EXIT_HANDLED;
+		run_flags = 0;		/* as KVM: they were for the first */
+		guest->lv.vcpu->stat.exits++;
+	} while (may_enter_again(guest, mode));
+	return EXIT_FASTPATH_REENTER_GUEST;
 }
 
 /**
@@ -135,35 +186,14 @@ static fastpath_t enter_guest(struct lockstep_guest *guest, u64 run_flags)
 fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
 {
 	struct lockstep_guest *guest = guest_of(lv);
-	enum lockstep_tsc_exit which;
-	fastpath_t fastpath;
-	bool stop;
-	u64 ns;
+	u8 mode = READ_ONCE(guest->mode);
 
 	smp_store_release(&guest->at_stop, false);	/* after the inputs of the stop */
 	lockstep_arch_vcpu_enter(lv);
 	/* parked: let KVM deliver what it has injected, run nothing */
-	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_PARK || guest->stopping))
-		fastpath = lockstep_hook_run_orig(lv->vcpu,
-						  run_flags | KVM_RUN_FORCE_IMMEDIATE_EXIT);
-	else
-		fastpath = enter_guest(guest, run_flags);
-	if (fastpath != EXIT_FASTPATH_NONE)
-		return fastpath;
-	which = lockstep_arch_tsc_exit(lv);
-	if (which == LOCKSTEP_TSC_NONE || !lockstep_arch_tsc_skippable(lv) ||
-	    tsc_value(guest, &ns, &stop))
-		return fastpath;
-	lockstep_arch_tsc_answer(lv, which, ns);
-	lockstep_arch_tsc_skip_fast(lv);
-	if (stop) {
-		guest->stopping = true;
-		return EXIT_FASTPATH_EXIT_HANDLED;
-	}
-	/* what comes next has to be known, or prepared for, where one may sleep */
-	if (unlikely(twin_is_guided(guest)))
-		return EXIT_FASTPATH_EXIT_HANDLED;
-	return EXIT_FASTPATH_REENTER_GUEST;
+	if (unlikely(mode == LOCKSTEP_VCPU_PARK || guest->stopping))
+		return lockstep_hook_run_orig(lv->vcpu, run_flags | KVM_RUN_FORCE_IMMEDIATE_EXIT);
+	return run_and_answer(guest, mode, run_flags);
 }
 
 static int back_to_user(struct lockstep_guest *guest, int ret)
@@ -199,7 +229,7 @@ static int tsc_slow(struct lockstep_guest *guest, enum lockstep_tsc_exit which)
 	int ret;
 
 	lockstep_hook_exit_orig(guest->lv.vcpu, EXIT_FASTPATH_EXIT_HANDLED);
-	while ((ret = tsc_value(guest, &ns, &stop))) {
+	while ((ret = tsc_value(guest, READ_ONCE(guest->mode), &ns, &stop))) {
 		if (lockstep_guest_is_over(guest))
 			return back_to_user(guest, -EINTR);
 		if (ret == -EILSEQ) {
