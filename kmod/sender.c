@@ -20,7 +20,7 @@
 
 /* Records of a batch: with heads it fits into one allocation of order 3. */
 #define BATCH_BYTES	(28U << 10)
-#define FLUSH_NS	(2 * NSEC_PER_MSEC)
+#define FLUSH_NS	(8 * NSEC_PER_MSEC)
 #define IDLE_NS		(20 * NSEC_PER_MSEC)
 
 /**

@@ -13,6 +13,7 @@
 
 #include "kselftest_harness.h"
 #include "machine.h"
+#include "nl.h"
 #include "test.h"
 
 FIXTURE(attach)
@@ -405,6 +406,31 @@ TEST_F(attach, parked)
 	setitimer(ITIMER_REAL, &timer, NULL);
 	EXPECT_EQ(-EINTR, vm_enter(&self->vm));
 	EXPECT_EQ(0, vm_data32(&self->vm, 0));
+}
+
+/* What a living side is told of the clock at a stop lies between two looks at it. */
+TEST_F(attach, clock_of_a_stop)
+{
+	struct lockstep_clock before = { .flags = LOCKSTEP_CLOCK_PEEK }, after = before;
+	struct lockstep_next next = { .flags = 0 };
+	struct nl nl;
+
+	ASSERT_EQ(0, nl_open(&nl));
+	ASSERT_EQ(0, ioctl(self->fd, LOCKSTEP_ATTACH, &self->request));
+	ASSERT_EQ(0, nl_bind(&nl, self->request.id));
+	ASSERT_EQ(0, nl_event(&nl, self->request.id, LOCKSTEP_EVENT_COLD_WON, 1, NULL));
+	/* from the first verdict on it runs */
+	ASSERT_EQ(0, ioctl(self->fd, LOCKSTEP_NEXT, &next));
+	usleep(10000);
+	ASSERT_EQ(0, ioctl(self->fd, LOCKSTEP_CLOCK, &before));
+	next = (struct lockstep_next){ .flags = LOCKSTEP_NEXT_STOP };
+	ASSERT_EQ(0, ioctl(self->fd, LOCKSTEP_NEXT, &next));
+	ASSERT_EQ(0, ioctl(self->fd, LOCKSTEP_CLOCK, &after));
+	EXPECT_EQ(LOCKSTEP_VERDICT_LIVE, next.verdict);
+	EXPECT_LT(0, before.ns);
+	EXPECT_LE(before.ns, next.clock);
+	EXPECT_LE(next.clock, after.ns);
+	nl_close(&nl);
 }
 
 TEST_F(attach, many_times)

@@ -115,6 +115,7 @@ static int test_next(struct vmm *m, uint32_t flags, struct vmm_next *next, void 
 	note("next%s%s ", flags & LOCKSTEP_NEXT_STOP ? "+stop" : "",
 	     flags & LOCKSTEP_NEXT_IDLE ? "+idle" : "");
 	*next = *verdicts;
+	next->clock = now;
 	if (powered_off && next->verdict == LOCKSTEP_VERDICT_LIVE)
 		next->verdict = LOCKSTEP_VERDICT_POWEROFF;
 	if (verdicts->len == 1) {	/* a signal first */

@@ -219,7 +219,7 @@ static void test_next(void **state)
 
 	(void)state;
 	answer = (struct lockstep_next){
-		.verdict = LOCKSTEP_VERDICT_APPLY, .unit = 4, .kind = 5, .len = 6,
+		.verdict = LOCKSTEP_VERDICT_APPLY, .unit = 4, .kind = 5, .len = 6, .clock = 7,
 	};
 	assert_int_equal(vmm->session->next(vmm, LOCKSTEP_NEXT_STOP, &next, data), 0);
 	assert_int_equal(last.next.flags, LOCKSTEP_NEXT_STOP);
@@ -229,6 +229,7 @@ static void test_next(void **state)
 	assert_int_equal(next.unit, 4);
 	assert_int_equal(next.kind, 5);
 	assert_int_equal(next.len, 6);
+	assert_int_equal(next.clock, 7);
 	answer.len = LOCKSTEP_PAYLOAD_MAX + 1;
 	assert_int_equal(vmm->session->next(vmm, 0, &next, data), -EPROTO);
 	/* A signal is the caller's to see. */

@@ -142,15 +142,11 @@ static int take(struct vmm *vmm, uint16_t unit, uint16_t kind, const void *data,
 }
 
 /* Fire the timers that are due. Returns 0 or an error of the session. */
-static int take_timers(struct vmm *vmm)
+static int take_timers(struct vmm *vmm, uint64_t now)
 {
-	uint64_t now, payload;
+	uint64_t payload = htole64(now);
 	int err = 0;
 
-	if (vmm_timers_next(vmm) == VMM_NEVER)
-		return 0;
-	err = vmm->session->clock(vmm, LOCKSTEP_CLOCK_VIRTUAL, LOCKSTEP_CLOCK_PEEK, &now);
-	payload = htole64(now);
 	for (unsigned int i = 0; i < VMM_UNITS && !err; i++)
 		if (vmm->timers[i].ns <= now)
 			err = take(vmm, (uint16_t)i, vmm->timers[i].kind, &payload,
@@ -164,13 +160,13 @@ static bool fits_here(const struct vmm *vmm, const struct vmm_event *event)
 	return event->unit != VMM_UNIT_CONTROL || vmm_vcpu_clean(vmm);
 }
 
-/* Live: take the inputs that wait. Returns 0 or an error of the session. */
-static int take_inputs(struct vmm *vmm)
+/* Live: take the inputs that wait; @now: virtual time. Returns 0 or an error of the session. */
+static int take_inputs(struct vmm *vmm, uint64_t now)
 {
 	const struct vmm_event *event;
 	int err;
 
-	err = take_timers(vmm);
+	err = take_timers(vmm, now);
 	for (unsigned int n = 0; n < INPUTS_MAX && !err && !vmm->ending; n++) {
 		event = vmm_events_first(vmm);
 		if (!event || !fits_here(vmm, event))
@@ -271,7 +267,7 @@ static bool obey(struct vmm *vmm, const struct vmm_next *next, const void *data,
 		}
 		if (!stop)
 			return true;
-		note_error(vmm, take_inputs(vmm), "an input could not be taken");
+		note_error(vmm, take_inputs(vmm, next->clock), "an input could not be taken");
 		if (!is_idle(vmm))
 			return true;
 		if (!vmm->ending)

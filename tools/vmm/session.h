@@ -18,12 +18,13 @@
 
 struct vmm;
 
-/* Answer of next(); an input for verdict APPLY. */
+/* Answer of next(); an input for verdict APPLY, the virtual clock (peeked at) for LIVE. */
 struct vmm_next {
 	uint32_t verdict;	/* enum lockstep_verdict */
 	uint16_t unit;
 	uint16_t kind;
 	uint32_t len;
+	uint64_t clock;
 };
 
 /**

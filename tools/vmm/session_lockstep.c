@@ -159,6 +159,7 @@ static int lockstep_next(struct vmm *vmm, uint32_t flags, struct vmm_next *next,
 		.unit = ask.unit,
 		.kind = ask.kind,
 		.len = ask.len,
+		.clock = ask.clock,
 	};
 	return 0;
 }

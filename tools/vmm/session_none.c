@@ -95,6 +95,7 @@ static int none_next(struct vmm *vmm, uint32_t flags, struct vmm_next *next, voi
 	(void)data;
 	*next = (struct vmm_next){
 		.verdict = session->off ? LOCKSTEP_VERDICT_POWEROFF : LOCKSTEP_VERDICT_LIVE,
+		.clock = clock_ns(CLOCK_MONOTONIC) - session->start,
 	};
 	return 0;
 }

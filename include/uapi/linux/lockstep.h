@@ -22,7 +22,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define LOCKSTEP_ABI_VERSION	2
+#define LOCKSTEP_ABI_VERSION	3
 
 /* ---- 1. words ---------------------------------------------------------- */
 
@@ -380,6 +380,7 @@ enum lockstep_verdict {
  * @kind:    out (APPLY): the kind the primary's VMM gave
  * @len:     in: room at @data; out (APPLY): bytes of payload
  * @data:    in: pointer to room for a payload
+ * @clock:   out (LIVE): the virtual clock, ns, as LOCKSTEP_CLOCK_PEEK gives it
  *
  * Sleeps while the answer is not known. Errors: EINTR (ask again, without
  * LOCKSTEP_NEXT_STOP), ENOSPC (@data is too small, @len says what it takes),
@@ -392,6 +393,7 @@ struct lockstep_next {
 	__u16 kind;
 	__u32 len;
 	__u64 data;
+	__u64 clock;
 };
 
 /**
