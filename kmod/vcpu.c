@@ -90,16 +90,23 @@ static __always_inline int tsc_value(struct lockstep_guest *guest, u8 mode, u64 
 {
 	int ret;
 
-	if (mode == LOCKSTEP_VCPU_REPLAY)
+	switch (mode) {
+	case LOCKSTEP_VCPU_LOG:		/* on its own: what does not concern it is left out */
+		ret = clock_log(guest, LOCKSTEP_VCPU_LOG, LOCKSTEP_RECORD_TSC, ns, stop);
+		break;
+	case LOCKSTEP_VCPU_RUN:
+		ret = clock_log(guest, LOCKSTEP_VCPU_RUN, LOCKSTEP_RECORD_TSC, ns, stop);
+		break;
+	case LOCKSTEP_VCPU_REPLAY:
 		ret = lockstep_replay_clock(guest, ns, stop);
-	else if (lockstep_mode_lives(mode))
-		ret = clock_log(guest, mode, LOCKSTEP_RECORD_TSC, ns, stop);
-	else
+		break;
+	default:
 		ret = -EAGAIN;
+	}
 	if (ret)
 		return ret;
 	/* the twin's VMM is to hear of GO_LIVE at once */
-	if (READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE)
+	if (mode != LOCKSTEP_VCPU_LOG && READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE)
 		*stop = true;
 	guest->stats.tsc++;
 	smp_store_release(&guest->count, guest->count + 1);	/* after the record */
@@ -137,12 +144,12 @@ static __always_inline fastpath_t enter_guest(struct lockstep_guest *guest, u8 m
  * two entries (kvm_vcpu_exit_request()).  Without an interrupt controller in the kernel
  * it does nothing else there.
  */
-static inline bool may_enter_again(struct lockstep_guest *guest, u8 mode)
+static inline bool may_enter_again(struct lockstep_guest *guest)
 {
 	struct kvm_vcpu *vcpu = guest->lv.vcpu;
 
-	return READ_ONCE(guest->mode) == mode && vcpu->mode != EXITING_GUEST_MODE &&
-	       !kvm_request_pending(vcpu) && !xfer_to_guest_mode_work_pending();
+	return vcpu->mode != EXITING_GUEST_MODE && !kvm_request_pending(vcpu) &&
+	       !xfer_to_guest_mode_work_pending();
 }
 
 /* Enter the guest, and again as long as it only reads the clock. */
@@ -162,7 +169,10 @@ static fastpath_t run_and_answer(struct lockstep_guest *guest, u8 mode, u64 run_
 		if (fastpath != EXIT_FASTPATH_NONE)
 			return fastpath;
 		which = lockstep_arch_tsc_fast(lv);
-		if (which == LOCKSTEP_TSC_NONE || tsc_value(guest, mode, &ns, &stop))
+		if (which == LOCKSTEP_TSC_NONE)
+			return fastpath;
+		/* it may have changed while the guest ran */
+		if (unlikely(READ_ONCE(guest->mode) != mode) || tsc_value(guest, mode, &ns, &stop))
 			return fastpath;
 		lockstep_arch_tsc_finish(lv, which, ns);
 		if (stop) {
@@ -174,7 +184,7 @@ static fastpath_t run_and_answer(struct lockstep_guest *guest, u8 mode, u64 run_
 			return EXIT_FASTPATH_EXIT_HANDLED;
 		run_flags = 0;		/* as KVM: they were for the first */
 		guest->lv.vcpu->stat.exits++;
-	} while (may_enter_again(guest, mode));
+	} while (may_enter_again(guest));
 	return EXIT_FASTPATH_REENTER_GUEST;
 }
 
