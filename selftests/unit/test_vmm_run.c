@@ -376,10 +376,12 @@ static void set_timer(void)
 static void test_start_and_power_off(void **state)
 {
 	struct vmm_next v[] = { LIVE, LAST };
-	const struct exit e[] = { { .reason = KVM_EXIT_IRQ_WINDOW_OPEN }, { .reason = KVM_EXIT_HLT } };
+	const struct exit e[] = {
+		{ .reason = KVM_EXIT_IRQ_WINDOW_OPEN }, { .reason = KVM_EXIT_SET_TPR }, { .reason = KVM_EXIT_HLT },
+	};
 
 	(void)state;
-	play(v, e, VMM_END_POWEROFF, "next start run next+stop run flush poweroff next ");
+	play(v, e, VMM_END_POWEROFF, "next start run next+stop run next+stop run flush poweroff next ");
 }
 
 static void test_input_is_logged_then_applied(void **state)

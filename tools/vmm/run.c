@@ -90,6 +90,7 @@ static void serve(struct vmm *vmm)
 		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
+	case KVM_EXIT_SET_TPR:		/* CR8 was lowered: there is no APIC that it could matter to */
 		break;
 	case KVM_EXIT_SHUTDOWN:
 		vmm_say(vmm, "the guest has crashed: triple fault");
