@@ -38,7 +38,8 @@ def run(lab, host, what, programs, settings=""):
     """All these programs; their test points are ours."""
     # which records there are is tested: none that depend on the host's timing
     host.run("insmod /lab/lockstep.ko counter=none && insmod /lab/lockstep_gate_test.ko")
-    for name in ("LOCKSTEP_LONG", "LOCKSTEP_SEED", "LOCKSTEP_FUZZ", "LOCKSTEP_STORM_SECONDS"):
+    settings += " LOCKSTEP_LONG=1" if LONG else ""
+    for name in ("LOCKSTEP_SEED", "LOCKSTEP_FUZZ", "LOCKSTEP_STORM_SECONDS"):
         settings += f" {name}={os.environ[name]}" if os.environ.get(name) else ""
     for program in programs:
         done = host.run(f"LOCKSTEP_KO=/lab/lockstep.ko {settings} /lab/ks/{program} 2>&1", check=False,
