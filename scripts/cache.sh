@@ -51,3 +51,18 @@ cache_debs()
 		rm -f apt.log
 	)
 }
+
+# cache_linux_source DIR [PATTERN...]: Debian's kernel source, or what of it fits a
+# pattern (tar's wildcards), into the existing directory DIR.
+cache_linux_source()
+{
+	local dir=$1
+	shift
+
+	cache_debs "$dir" linux-source-6.1
+	cache_note "unpacking the kernel's source, once"
+	dpkg-deb --fsys-tarfile "$dir"/linux-source-*.deb |
+		tar -xO ./usr/src/linux-source-6.1.tar.xz |
+		tar -xJ -C "$dir" --strip-components=1 --wildcards "$@"
+	rm "$dir"/linux-source-*.deb
+}

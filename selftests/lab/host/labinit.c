@@ -23,6 +23,7 @@
 #include "labhost.h"
 
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+#define LOCKDEP		"/proc/lockdep_stats"
 /* Taints that say something broke: machine check, bad page, died, warned, soft lockup. */
 #define BAD_TAINT	(1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14)
 
@@ -129,6 +130,22 @@ static void leaks(void)
 		fclose(f);
 }
 
+/* Lockdep watches until its first report, or until it has no room left; only kernels that have it have the file. */
+static void lockdep(void)
+{
+	FILE *f = fopen(LOCKDEP, "r");
+	char line[256];
+	int on = 0;
+
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f) && sscanf(line, " debug_locks: %d", &on) != 1)
+		;
+	if (!on)
+		verdict_fail("lockdep has stopped watching");
+	fclose(f);
+}
+
 static void taint(void)
 {
 	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
@@ -178,6 +195,7 @@ int main(void)
 		serve(port, sigfd);
 	}
 	leaks();
+	lockdep();
 	taint();
 	kmsg_drain();
 	verdict_give();

@@ -29,10 +29,10 @@ from .host import Host, HostError                       # noqa: F401
 from .net import Net, NetError, start                   # noqa: F401
 
 # Three lengths of a scenario: LONG in make check-long; on other kernels than the usual one BRIEF, in
-# make check-long neither.
+# make check-long neither. The debug kernel is slow: BRIEF.
 OTHER_KERNEL = os.environ.get("LAB_KERNEL", "6.1") != "6.1"
 LONG = bool(os.environ.get("LOCKSTEP_LONG")) and not OTHER_KERNEL
-BRIEF = OTHER_KERNEL and not os.environ.get("LOCKSTEP_LONG")
+BRIEF = OTHER_KERNEL and (parts.DEBUG_KERNEL or not os.environ.get("LOCKSTEP_LONG"))
 
 
 class Stop(Exception):
@@ -62,6 +62,7 @@ class Outside:
 
     def wait(self, timeout):
         """Its exit status (negative: a signal); TimeoutError."""
+        timeout = parts.patience(timeout)
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -132,6 +133,7 @@ class Lab:
 
     def wait_for(self, condition, timeout, what, interval=0.2):
         """Wait until condition() is true and return its value; TimeoutError says what did not come."""
+        timeout = parts.patience(timeout)
         deadline = time.monotonic() + timeout
         told = time.monotonic()
         while True:

@@ -4,6 +4,8 @@
 import struct
 import threading
 
+from .parts import patience
+
 EXEC, STDIN, SIGNAL, FINISH = 1, 2, 3, 4
 READY, STDOUT, STDERR, EXIT = 16, 17, 18, 19
 
@@ -51,6 +53,7 @@ class Command:
 
     def wait(self, timeout):
         """Its status; TimeoutError after timeout seconds, Gone when the host went away."""
+        timeout = patience(timeout)
         if not self._ended.wait(timeout):
             raise TimeoutError(f"no end after {timeout} s: {self.line}")
         if self.gone:

@@ -118,7 +118,8 @@ class Host:
     def _argv(self, agent_fd):
         argv = [parts.qemu(), "-name", f"lab-{self.name}", "-nodefaults", "-no-user-config",
                 "-L", "/usr/share/seabios", "-L", "/usr/share/qemu", "-display", "none", "-no-reboot",
-                "-accel", "tcg", "-cpu", self.cpu, "-smp", str(self.smp), "-m", str(self.mem),
+                "-machine", self.kernel.get("MACHINE", "pc"), "-accel", "tcg", "-cpu", self.cpu,
+                "-smp", str(self.smp), "-m", str(self.mem),
                 "-kernel", self.kernel["VMLINUX"], "-initrd", self._initramfs(),
                 "-append", "console=ttyS0 quiet panic=-1 nmi_watchdog=0 log_buf_len=4M net.ifnames=0 "
                            "tsc=reliable " + self.append,
@@ -157,6 +158,7 @@ class Host:
         return self
 
     def wait_ready(self, timeout=BOOT_TIMEOUT):
+        timeout = parts.patience(timeout)
         deadline = time.monotonic() + timeout
         while not self.agent.ready.wait(1):
             if self.process.poll() is not None:
@@ -253,7 +255,7 @@ class Host:
             return self.verdict
         try:
             self.agent.finish()
-            self.process.wait(timeout)
+            self.process.wait(parts.patience(timeout))
         except (Gone, subprocess.TimeoutExpired):
             pass
         if self.process.poll() is None:

@@ -14,12 +14,17 @@ SMP_PROGRAMS = PROGRAMS + ["storm"]    # where there are several CPUs
 POINT = re.compile(r"^(not ok|ok) \d+ (?:- )?(.*)$", re.M)
 
 
+def modules(*names):
+    """Modules that tests need beside lockstep.ko, built (without names: all): a host's files."""
+    built = subprocess.run([os.path.join(TESTS, "build-modules")], check=True, stdout=subprocess.PIPE, text=True)
+    files = {f"lab/{os.path.basename(path)}": path for path in built.stdout.split()}
+    return {f"lab/{name}.ko": files[f"lab/{name}.ko"] for name in names} if names else files
+
+
 def build():
     """Build them and the modules they need: the host's (files, programs), lockstep.ko among them."""
     subprocess.run(["make", "-s", "-C", TESTS], check=True, stdout=subprocess.DEVNULL)
-    helpers = subprocess.run([os.path.join(TESTS, "build-modules")], check=True, stdout=subprocess.PIPE, text=True)
-    files = {f"lab/{os.path.basename(path)}": path for path in helpers.stdout.split()}
-    files["lab/lockstep.ko"] = parts.module()
+    files = {**modules(), "lab/lockstep.ko": parts.module()}
     return files, [(f"lab/ks/{name}", os.path.join(BUILT, name)) for name in SMP_PROGRAMS]
 
 

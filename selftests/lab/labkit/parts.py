@@ -19,12 +19,19 @@ MORE_MODULES = ["sch_netem", "sch_tbf", "sch_ingress", "act_gact", "cls_matchall
                 "virtio_rng", "kvm-intel", "binfmt_misc", "nlmon", "netconsole"]
 # Ours, in hosts that are asked for with lockstep=True.
 LOCKSTEP_PROGRAMS = ["lockstep-vmm", "lockstepd", "lockstepctl"]
+# A kernel that checks itself takes many times as long for the same: see patience().
+DEBUG_KERNEL = os.environ.get("LAB_KERNEL") == "debug"
 # Programs every lab host has beside busybox.
 HOST_PROGRAMS = ["/sbin/ip", "/sbin/tc", "/sbin/bridge", "/usr/bin/ss", "/usr/bin/tcpdump"]
 
 
 def _output(*argv):
     return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def patience(seconds):
+    """The limit for what has this one with Debian's kernels."""
+    return seconds * (5 if DEBUG_KERNEL else 1)
 
 
 @functools.cache

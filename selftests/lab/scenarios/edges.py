@@ -7,13 +7,11 @@ selftests/unit/test_lockstepd_edges.c. EDGES_CASES selects some (comma separated
 
 import os
 import re
-import subprocess
 
-from labkit import LONG, parts, scenario
+from labkit import LONG, ksft, parts, scenario
 from labkit.case import chosen, run
 from labkit.pair import NAME, Pair
 
-DIR = os.path.join(parts.TOP, "selftests/kselftests")
 HEADER = os.path.join(parts.TOP, "include/uapi/linux/lockstep.h")
 
 
@@ -142,10 +140,9 @@ MORE = [ack_not_released, won_not_live, switch_primary_dies, switch_backup_dies,
 
 
 def main(lab):
-    helpers = subprocess.run([os.path.join(DIR, "build-modules")], check=True, stdout=subprocess.PIPE, text=True).stdout
     pair = Pair(lab, "lockstep.run=seqd", counter=False)
     for host in pair.hosts:
-        host.files.update({f"lab/{os.path.basename(p)}": p for p in helpers.split() if "failpoint" in p})
+        host.files.update(ksft.modules("lockstep_failpoint"))
     pair.start_arbiter()
     run(lab, pair, chosen(CASES + (MORE if LONG or os.environ.get("EDGES_CASES") else []), "EDGES_CASES"))
 

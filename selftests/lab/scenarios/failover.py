@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """The primary's host loses power at a random time while a client outside talks to the guest: its TCP
 session goes on, nothing acknowledged is lost or reordered, every frame that left the old primary is in the
-survivor's history. FAILOVER_RUNS (5; long: 100), FAILOVER_SEED (random, printed; the same seed repeats the times)."""
+survivor's history. FAILOVER_RUNS (5; briefly: 2; long: 100), FAILOVER_SEED (random, printed; the same seed
+repeats the times)."""
 
 import os
 import random
 
-from labkit import LONG, OTHER_KERNEL, judge, scenario
+from labkit import BRIEF, LONG, OTHER_KERNEL, judge, scenario
 from labkit.pair import Pair
 
-RUNS = int(os.environ.get("FAILOVER_RUNS", "100" if LONG else "5"))
+RUNS = int(os.environ.get("FAILOVER_RUNS", "100" if LONG else "2" if BRIEF else "5"))
 SEED = int(os.environ.get("FAILOVER_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 

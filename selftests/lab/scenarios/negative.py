@@ -1,8 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Proof that the lab can fail: hosts with something wrong must not be called good."""
+"""Proof that the lab can fail: hosts with something wrong must not be called good. With the debug kernel: whose
+module makes mistakes of which that kernel tells."""
 
-from labkit import HostError, scenario
+from labkit import HostError, ksft, parts, scenario
+
+# A mistake of lockstep_mistake.ko, and what the kernel says of it. The later ones end lockdep's watch; a leak shows
+# at the end.
+MISTAKES = (("rcu", "suspicious RCU usage"), ("sleep", "sleeping function called from invalid context"),
+            ("shift", "UBSAN: shift-out-of-bounds"), ("order", "possible circular locking dependency"),
+            ("freed", "KASAN: use-after-free"), ("leak", "kmemleak: unreferenced object"))
 
 
 def splat(lab, name, text):
@@ -14,7 +21,24 @@ def splat(lab, name, text):
     lab.ok(not good and text in reason, f"a host is failed by '{text}'", (good, reason))
 
 
+def mistakes(lab):
+    """What only the debug kernel finds, in a module that does it."""
+    h = lab.host("mistaken", files=ksft.modules("lockstep_mistake")).start()
+    for kind, says in MISTAKES:
+        h.run(f"insmod /lab/lockstep_mistake.ko kind={kind}", check=False)
+        if kind == "leak":
+            h.finish()
+        else:
+            lab.wait_for(lambda: says in h._log_text("verdict"), 30, says)
+        lab.ok(says in h._log_text("verdict"), f"a host is failed by a module's mistake: {kind}")
+    lab.ok(not h.verdict[0], "and is not called good")
+    h.results.clear()
+
+
 def main(lab):
+    if parts.DEBUG_KERNEL:
+        mistakes(lab)
+        return
     splat(lab, "w", "WARNING: CPU: 0 PID: 1 at kernel/none.c:1 nothing+0x0/0x1")
 
     h = lab.host("forgiven", allow=["BUG: known one"]).start()
