@@ -148,6 +148,29 @@ static void disturb(struct side *side)
 	}
 }
 
+/* Where a thread is that does not get on, and what its guest's module says. */
+static void look_at(struct side *side)
+{
+	static const char *const files[] = { "stat", "stack" };
+	char path[64], text[1024];
+	size_t i, len;
+
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%d/%s", side->machine.tid, files[i]);
+		file = fopen(path, "r");
+		len = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+		text[len] = 0;
+		printf("# %s: %s\n", files[i], text);
+		if (file)
+			fclose(file);
+	}
+	printf("# state %d, exit reason %u\n", nl_state(&side->nl, side->machine.attach.id),
+	       side->machine.vm.run->exit_reason);
+	fflush(stdout);
+}
+
 static int progress(struct side *side)
 {
 	const struct machine *machine = &side->machine;
@@ -161,6 +184,7 @@ static int progress(struct side *side)
 	}
 	if (machine->end != MACHINE_RUNNING)
 		return wrong(side, "the guest ended", machine->end);
+	look_at(side);
 	return wrong(side, "the guest stands", 0);
 }
 
