@@ -618,6 +618,17 @@ void sim_expect(struct sim *s, int host, int want)
 			 sim_state_name(want));
 }
 
+void sim_expect_protected(struct sim *s)
+{
+	uint64_t head;
+
+	sim_expect(s, SIM_A, LOCKSTEP_STATE_PROTECTED_P);
+	sim_expect(s, SIM_B, LOCKSTEP_STATE_PROTECTED_B);
+	head = sim_guest(s, SIM_B)->head;
+	sim_run(s, 100);
+	assert_true(sim_guest(s, SIM_B)->head > head);
+}
+
 /* Wait until a host is in a state; how long it took, in ms. */
 unsigned int sim_wait(struct sim *s, int host, int want, unsigned int ms)
 {

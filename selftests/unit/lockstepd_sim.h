@@ -172,6 +172,8 @@ void sim_pair(struct sim *s);
 const char *sim_state_name(int state);
 /* The test fails if a host's newest guest is in another state. */
 void sim_expect(struct sim *s, int host, int want);
+/* The test fails if a and b are not primary and backup, or no log comes to the backup. */
+void sim_expect_protected(struct sim *s);
 /* Wait until it is in a state; how long it took, in ms. */
 unsigned int sim_wait(struct sim *s, int host, int want, unsigned int ms);
 
