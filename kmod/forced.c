@@ -34,9 +34,10 @@ MODULE_PARM_DESC(compare_counts, "digests of records cover what the counter said
 /* A place that could not be logged is left at the next exit, or after so long. */
 #define AGAIN_NS	(20 * NSEC_PER_USEC)
 
+/* Never nothing: a guest is to get on between two stops. */
 static u64 hold_ns(void)
 {
-	return (u64)READ_ONCE(hold_us) * NSEC_PER_USEC;
+	return max_t(u64, (u64)READ_ONCE(hold_us) * NSEC_PER_USEC, AGAIN_NS);
 }
 
 static struct lockstep_guest *guest_of(struct lockstep_forced *forced)
@@ -46,7 +47,7 @@ static struct lockstep_guest *guest_of(struct lockstep_forced *forced)
 
 static enum hrtimer_restart is_due(struct lockstep_forced *forced)
 {
-	WRITE_ONCE(forced->due, true);
+	smp_store_release(&forced->due, true);	/* after what made it due */
 	lockstep_hook_kick(guest_of(forced)->lv.vcpu);
 	return HRTIMER_NORESTART;
 }
@@ -58,7 +59,22 @@ static enum hrtimer_restart deadline_due(struct hrtimer *timer)
 
 static enum hrtimer_restart kick_due(struct hrtimer *timer)
 {
-	return is_due(container_of(timer, struct lockstep_forced, kick_timer));
+	struct lockstep_forced *forced = container_of(timer, struct lockstep_forced, kick_timer);
+
+	WRITE_ONCE(forced->kicked, false);	/* before @due: a kick that finds it set is covered */
+	return is_due(forced);
+}
+
+/* What comes behind this makes it due again: the VMM's page is looked at after it. */
+static void due_clear(struct lockstep_forced *forced)
+{
+	smp_store_mb(forced->due, false);	/* before the look at the page */
+}
+
+/* The deadline that made it due may be one that was heard too early: have its timer set anew. */
+static void deadline_forget(struct lockstep_forced *forced)
+{
+	forced->deadline = ~0ULL;
 }
 
 static void timer_init(struct hrtimer *timer, enum hrtimer_restart (*fn)(struct hrtimer *))
@@ -138,7 +154,10 @@ void lockstep_forced_at_stop(struct lockstep_guest *guest)
 	struct lockstep_forced *forced = &guest->forced;
 	u64 events;
 
-	WRITE_ONCE(forced->due, false);
+	if (READ_ONCE(forced->due)) {
+		due_clear(forced);
+		deadline_forget(forced);
+	}
 	forced->known = false;
 	forced->target = false;
 	if (forced->pmc.kind == LOCKSTEP_COUNTER_STOPS || forced->lost)
@@ -168,10 +187,8 @@ bool lockstep_forced_may_come(const struct lockstep_guest *guest)
 }
 
 /* Alone it needs no counter: nobody follows. */
-static bool may_force(const struct lockstep_guest *guest)
+static bool may_force(const struct lockstep_guest *guest, u8 mode)
 {
-	u8 mode = READ_ONCE(guest->mode);
-
 	return mode == LOCKSTEP_VCPU_RUN ||
 	       (mode == LOCKSTEP_VCPU_LOG && lockstep_forced_may_come(guest));
 }
@@ -183,7 +200,7 @@ static bool may_force(const struct lockstep_guest *guest)
 void lockstep_forced_kick(struct lockstep_guest *guest)
 {
 	/* a parked side takes it later */
-	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY && !hrtimer_active(&guest->forced.kick_timer))
+	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_REPLAY && !xchg(&guest->forced.kicked, true))
 		again_in(&guest->forced, hold_ns());
 }
 
@@ -196,12 +213,14 @@ void lockstep_forced_deadline_set(struct lockstep_guest *guest, u64 deadline)
 {
 	struct lockstep_forced *forced = &guest->forced;
 
-	forced->deadline = deadline;
-	if (deadline > (u64)KTIME_MAX / 2 || !guest->clock.runs || !may_force(guest))
-		return;		/* a timer that still runs finds nothing to do */
-	hrtimer_start(&forced->deadline_timer,
-		      ns_to_ktime(guest->clock.base + deadline + hold_ns()),
-		      HRTIMER_MODE_ABS_HARD);
+	if (deadline <= (u64)KTIME_MAX / 2) {
+		if (!guest->clock.runs || !may_force(guest, READ_ONCE(guest->mode)))
+			return;		/* the next entry tries again */
+		hrtimer_start(&forced->deadline_timer,
+			      ns_to_ktime(guest->clock.base + deadline + hold_ns()),
+			      HRTIMER_MODE_ABS_HARD);
+	}
+	forced->deadline = deadline;	/* a timer that still runs finds nothing to do */
 }
 
 /**
@@ -267,26 +286,30 @@ static bool window_is_open(struct lockstep_guest *guest)
 bool lockstep_forced_take(struct lockstep_guest *guest)
 {
 	struct lockstep_forced *forced = &guest->forced;
+	u8 mode = READ_ONCE(guest->mode);
 	u64 events;
 
+	if (!lockstep_mode_lives(mode))
+		return false;		/* parked: it is due still once that is over */
+	due_clear(forced);
 	if (!lockstep_vcpu_is_wanted(guest)) {
-		WRITE_ONCE(forced->due, false);
+		deadline_forget(forced);
 		return false;
 	}
-	if (!may_force(guest))
-		return false;		/* parked: it is due still once that is over */
+	if (!may_force(guest, mode))
+		return false;
 	if (!lockstep_arch_clean_boundary(&guest->lv)) {
 		again_in(forced, AGAIN_NS);
 		return false;
 	}
-	if (READ_ONCE(guest->mode) != LOCKSTEP_VCPU_LOG)
+	if (mode == LOCKSTEP_VCPU_RUN)
 		return true;
-	if (window_is_open(guest))
-		return false;
-	if (!events_read(guest, &events)) {
-		WRITE_ONCE(forced->due, false);
+	if (window_is_open(guest)) {
+		again_in(forced, AGAIN_NS);	/* should KVM not do it */
 		return false;
 	}
+	if (!events_read(guest, &events))
+		return false;
 	if (debugged_lately(guest, events)) {
 		again_in(forced, AGAIN_NS);
 		return false;

@@ -29,14 +29,15 @@ struct lockstep_rec;
 #define LOCKSTEP_STEPS_MAX	255
 
 /**
- * struct lockstep_forced - of one guest; the vCPU's thread's but for @due
+ * struct lockstep_forced - of one guest; the vCPU's thread's but for @due and @kicked
  * @pmc:     what positions between stops count
  * @base:    its value at the last stop
  * @counts:  hash of what was counted at each stop and clock read, in order (compare_counts)
  * @lost:    perf has taken the counter away
  * @deadline_timer: living: the VMM's deadline and the hold are over
  * @kick_timer: living: an input's hold is over, or a try is made again
- * @deadline: living: what @deadline_timer stands at, virtual ns
+ * @kicked:  @kick_timer will make it due, and nobody needs to set it for that
+ * @deadline: living: what @deadline_timer stands at, virtual ns; ~0: set it at the next entry
  * @debugged: living: the counter's value when the guest last debugged itself
  * @due:     living: stop at the next place that can be logged; set by the timers
  * @known:   twin: it is known what comes before the next stop
@@ -59,6 +60,7 @@ struct lockstep_forced {
 
 	struct hrtimer deadline_timer;
 	struct hrtimer kick_timer;
+	bool kicked;
 	u64 deadline;
 	u64 debugged;
 	bool due;

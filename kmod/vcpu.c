@@ -131,7 +131,7 @@ static __always_inline fastpath_t enter_guest(struct lockstep_guest *guest, u8 m
 	if (unlikely(twin_is_guided(guest, mode)))
 		return lockstep_forced_run(guest, run_flags);
 	deadline = READ_ONCE(guest->page->deadline);
-	if (unlikely(deadline != guest->forced.deadline))
+	if (unlikely(deadline != guest->forced.deadline) && lockstep_mode_lives(mode))
 		lockstep_forced_deadline_set(guest, deadline);
 	fastpath = lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 	if (unlikely(debugs))
@@ -200,8 +200,12 @@ fastpath_t lockstep_vcpu_run(struct lockstep_vcpu *lv, u64 run_flags)
 
 	smp_store_release(&guest->at_stop, false);	/* after the inputs of the stop */
 	lockstep_arch_vcpu_enter(lv);
-	/* parked: let KVM deliver what it has injected, run nothing */
-	if (unlikely(mode == LOCKSTEP_VCPU_PARK || guest->stopping))
+	/*
+	 * Parked, or kicked while it was not yet counted as in the guest: let KVM deliver
+	 * what it has injected, run nothing.
+	 */
+	if (unlikely(mode == LOCKSTEP_VCPU_PARK || guest->stopping ||
+		     (READ_ONCE(guest->forced.due) && lockstep_mode_lives(mode))))
 		return lockstep_hook_run_orig(lv->vcpu, run_flags | KVM_RUN_FORCE_IMMEDIATE_EXIT);
 	return run_and_answer(guest, mode, run_flags);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,4 +75,19 @@ bool bystander_stop(struct bystander *b)
 	pthread_join(b->thread, NULL);
 	vm_destroy(&b->vm);
 	return !b->end;
+}
+
+/* One of the module's parameters; 0 or -1. */
+int ko_parameter_set(const char *name, const char *value)
+{
+	char path[96];
+	FILE *file;
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/module/lockstep/parameters/%s", name);
+	file = fopen(path, "w");
+	if (!file)
+		return -1;
+	ret = fputs(value, file) < 0 ? -1 : 0;
+	return fclose(file) ? -1 : ret;
 }

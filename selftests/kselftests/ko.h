@@ -29,5 +29,6 @@ bool bystander_stop(struct bystander *b);
 
 int ko_load(const char *path);
 int ko_unload(void);
+int ko_parameter_set(const char *name, const char *value);
 
 #endif

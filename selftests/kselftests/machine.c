@@ -302,7 +302,11 @@ void machine_run(struct machine *machine)
 			machine->end = next.verdict;
 			continue;
 		}
+		/* came behind the stop, where kicks end: what it is for is taken at the next */
+		if (machine->page->kick)
+			ioctl(machine->fd, LOCKSTEP_KICK);
 		stop = enter(machine, &port);
+		machine->stops += stop;
 	}
 }
 

@@ -41,6 +41,7 @@ enum machine_end {
  * @kept:    frames of a twin, ring of the last ones
  * @resent:  kept frames sent at go-live
  * @inputs:  given to the guest
+ * @stops:   made by the guest, or for the VMM
  * @end:     how machine_run() ended
  * @error:   errno with MACHINE_ERROR
  * @error_at: what failed
@@ -59,6 +60,7 @@ struct machine {
 	uint8_t kept[KEPT_MAX][FRAME_LEN];
 	uint64_t resent;
 	uint64_t inputs;
+	atomic_uint stops;
 
 	pthread_t thread;
 	atomic_int tid;

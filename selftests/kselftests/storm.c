@@ -28,6 +28,8 @@
 #define GUESTS		4
 #define SECONDS		20
 #define SECONDS_LONG	600
+#define TRIES		20000
+#define TRIES_LONG	1000000
 #define PROGRESS_MS	20000
 
 /* What happened; each is to happen at least once. */
@@ -376,6 +378,48 @@ FIXTURE_SETUP(storm)
 FIXTURE_TEARDOWN(storm)
 {
 	close(nowhere);
+}
+
+/* Kicks, the last of them with something to take, at any distance from each other. */
+static bool kicked_out(struct machine *machine, struct chance *chance)
+{
+	unsigned int before = machine->stops, i;
+	int ms;
+
+	ioctl(machine->fd, LOCKSTEP_KICK);
+	for (i = chance_below(chance, 3000); i; i--)
+		__asm__ volatile("");
+	__atomic_store_n(&machine->page->kick, 1, __ATOMIC_RELEASE);
+	ioctl(machine->fd, LOCKSTEP_KICK);
+	for (ms = 0; ms < 2000 && machine->stops == before; ms++)
+		for (i = 0; i < 100 && machine->stops == before; i++)
+			usleep(10);
+	__atomic_store_n(&machine->page->kick, 0, __ATOMIC_RELEASE);
+	return machine->stops != before;
+}
+
+/* A guest that makes no exits stops for each input, whatever was due when it came. */
+TEST_F_TIMEOUT(storm, kicks, 600)
+{
+	unsigned int tries = chance_setting("LOCKSTEP_KICKS", TRIES, TRIES_LONG), i;
+	struct side *side = &sides[0];
+	bool out = true;
+
+	side->machine.fd = side->machine.tap = side->nl.fd = -1;
+	chance_init(&side->chance, "storm.kicks");
+	ASSERT_EQ(0, ko_parameter_set("hold_us", "0"));
+	ASSERT_EQ(0, vm_create(&side->machine.vm, 0));
+	VM_LOAD(&side->machine.vm, spin);
+	ASSERT_EQ(1, come(side, false));
+	ASSERT_EQ(0, machine_start(&side->machine));
+	for (i = 0; i < tries && out; i++)
+		out = kicked_out(&side->machine, &side->chance);
+	EXPECT_TRUE(out) {
+		TH_LOG("kick %u was lost", i);
+	}
+	EXPECT_EQ(0, ko_parameter_set("hold_us", "100"));
+	machine_stop(&side->machine);
+	clear(side);
 }
 
 TEST_F_TIMEOUT(storm, storm, 1200)

@@ -533,6 +533,8 @@ struct lockstep_page {
 
 /* Any thread: an input waits (the page's @kick is set), have the guest stop for it:
  * if it does not by itself soon (the module's parameter hold_us), at a forced position.
+ * NEXT with LOCKSTEP_NEXT_STOP ends all kicks before it: who leaves an input for the next
+ * stop kicks again before KVM_RUN.
  */
 #define LOCKSTEP_KICK		_IO(LOCKSTEP_IOC_MAGIC, 0x09)
 
