@@ -75,6 +75,20 @@ struct lockstep_guest_stats {
 };
 
 /**
+ * struct lockstep_stall - how long a twin has run since its last stop or clock read
+ * @count:   the position of that
+ * @then:    host's clock, ns, when the vCPU was last heard; 0: not since
+ * @free_ns: that it ran while its log had no more records
+ * @late_ns: and while it had
+ */
+struct lockstep_stall {
+	u64 count;
+	u64 then;
+	u64 free_ns;
+	u64 late_ns;
+};
+
+/**
  * struct lockstep_guest - see the head of this file
  * @kobj:     /sys/kernel/lockstep/<name>; its reference count is the guest's
  * @node:     in the list of guests
@@ -98,6 +112,7 @@ struct lockstep_guest_stats {
  * @told_live: GO_LIVE was returned
  * @count:    position: deterministic stops and clock reads so far
  * @forced:   stops between those of the guest
+ * @stall:    twin: does it get to the next record?
  * @clock:    virtual clock
  * @log:      the log
  * @horizon:  twin: no input that is not here has a lower count
@@ -162,6 +177,7 @@ struct lockstep_guest {
 	bool told_live;
 	u64 count;
 	struct lockstep_forced forced;
+	struct lockstep_stall stall;
 	struct lockstep_clock_source clock;
 	struct lockstep_log log;
 	u64 horizon;

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A twin follows the log, see replay.h.  All of it on the vCPU's thread. */
+#include <linux/moduleparam.h>
 #include <linux/xxhash.h>
 #include "replay.h"
+
+static uint stall_ms = 30000;
+module_param(stall_ms, uint, 0644);
+MODULE_PARM_DESC(stall_ms, "milliseconds that a twin may run without getting to the record that comes next, before it is said to have diverged; 0: for ever (30000)");
+
+/* A vCPU's thread that was not heard for longer has not run: its host stood still. */
+#define STALL_STEP_NS	(100 * NSEC_PER_MSEC)
 
 /**
  * lockstep_replay_here - position and digest of where the vCPU is
@@ -48,6 +56,41 @@ int lockstep_diverge(struct lockstep_guest *guest, u32 reason, u64 expected, u64
 		found);
 	lockstep_guest_event(guest, LOCKSTEP_EVENT_DIVERGED, NULL);
 	return -EILSEQ;
+}
+
+/**
+ * lockstep_replay_stalls - has this twin gone where its primary never was?
+ * @guest: vCPU's thread of a twin, after an exit
+ *
+ * What differs is compared at the next record; a guest that differs by a loop without
+ * stops never gets there.  Its primary came by, so it should, too, in about the time it
+ * took the primary, which is that before the record was here.
+ *
+ * Returns true: lockstep_diverge() was called.
+ */
+bool lockstep_replay_stalls(struct lockstep_guest *guest)
+{
+	u64 now, ran, limit = (u64)READ_ONCE(stall_ms) * NSEC_PER_MSEC;
+	struct lockstep_stall *stall = &guest->stall;
+	struct lockstep_rec rec;
+
+	if (stall->count != guest->count) {
+		*stall = (struct lockstep_stall){ .count = guest->count };
+		return false;
+	}
+	now = ktime_get_ns();
+	ran = stall->then ? min_t(u64, now - stall->then, STALL_STEP_NS) : 0;
+	stall->then = now;
+	if (lockstep_log_peek(&guest->log, &rec)) {
+		stall->free_ns += ran;
+		return false;
+	}
+	stall->late_ns += ran;
+	if (!limit || stall->late_ns <= limit + 4 * stall->free_ns)
+		return false;
+	lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_STALL, rec.type,
+			 div_u64(stall->late_ns, NSEC_PER_MSEC));
+	return true;
 }
 
 static bool wait_over(struct lockstep_guest *guest, bool may_pass)

@@ -23,6 +23,7 @@ int lockstep_replay_match(struct lockstep_guest *guest, const struct lockstep_re
 int lockstep_replay_expect(struct lockstep_guest *guest, u8 type, struct lockstep_rec *rec);
 void lockstep_replay_pop(struct lockstep_guest *guest, const struct lockstep_rec *rec);
 int lockstep_replay_clock(struct lockstep_guest *guest, u64 *ns, bool *stop);
+bool lockstep_replay_stalls(struct lockstep_guest *guest);
 int lockstep_diverge(struct lockstep_guest *guest, u32 reason, u64 expected, u64 found);
 
 static inline bool lockstep_mode_lives(u8 mode)

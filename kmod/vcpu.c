@@ -327,6 +327,9 @@ int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
 	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY && !guest->forced.known) &&
 	    twin_look(guest))
 		return back_to_user(guest, -EINTR);
+	if (unlikely(READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY) &&
+	    lockstep_replay_stalls(guest))
+		return back_to_user(guest, -EINTR);
 	/* over, or live: the VMM is to hear of it before the guest's next stop */
 	if (lockstep_guest_is_over(guest) ||
 	    unlikely(READ_ONCE(guest->state) == LOCKSTEP_STATE_LIVE && !guest->told_live))

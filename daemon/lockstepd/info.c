@@ -79,6 +79,7 @@ static const char *const divergences[] = {
 	[LOCKSTEP_DIVERGENCE_STATE] = "whole state",
 	[LOCKSTEP_DIVERGENCE_LOG] = "undecodable log",
 	[LOCKSTEP_DIVERGENCE_VMM] = "start state or disk",
+	[LOCKSTEP_DIVERGENCE_STALL] = "stands still",
 };
 
 static const struct {

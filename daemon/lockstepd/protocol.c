@@ -262,7 +262,7 @@ static int body_read(struct lockstep_reader *r, struct lockstep_message *m)
 		return 0;
 	case LOCKSTEP_MESSAGE_DIVERGED:
 		divergence_read(r, &m->divergence);
-		return m->divergence.reason <= LOCKSTEP_DIVERGENCE_VMM ? 0 : -EBADMSG;
+		return m->divergence.reason <= LOCKSTEP_DIVERGENCE_STALL ? 0 : -EBADMSG;
 	case LOCKSTEP_MESSAGE_FAILED:
 	case LOCKSTEP_MESSAGE_START:
 	case LOCKSTEP_MESSAGE_RESULT:

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kselftest_harness.h"
+#include "ko.h"
 #include "pair.h"
 #include "test.h"
 
@@ -197,6 +198,22 @@ TEST_F(faults, clock_differs)
 	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
 	EXPECT_TRUE(tampered);
 	never_lives(_metadata, LOCKSTEP_DIVERGENCE_REGISTERS);
+}
+
+/* A loop without exits where the primary had none: no record is there to be compared. */
+TEST_F(faults, twin_loops)
+{
+	size_t len = guest_devices_end - guest_devices;
+	uint8_t *code = (uint8_t *)pair.twin.vm.mem + VM_CODE;
+
+	ASSERT_EQ(0, ko_parameter_set("stall_ms", "500"));
+	run_some(_metadata);
+	/* from wherever it is it comes to: jmp . */
+	memset(code, 0x90, len);
+	memcpy(code + len - 2, "\xeb\xfe", 2);
+	EXPECT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
+	EXPECT_EQ(0, ko_parameter_set("stall_ms", "30000"));
+	never_lives(_metadata, LOCKSTEP_DIVERGENCE_STALL);
 }
 
 static void tamper_type(struct lockstep_batch *batch, size_t len)

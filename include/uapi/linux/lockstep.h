@@ -654,6 +654,7 @@ enum lockstep_divergence {
 	LOCKSTEP_DIVERGENCE_STATE = 6,		/* whole-state digest: EXPECTED and FOUND of the first */
 	LOCKSTEP_DIVERGENCE_LOG = 7,		/* the log can't be decoded */
 	LOCKSTEP_DIVERGENCE_VMM = 8,		/* the VMM says so (start state, disk) */
+	LOCKSTEP_DIVERGENCE_STALL = 9,		/* never gets to the next record: its type, ms that it ran */
 };
 
 enum lockstep_stat {
