@@ -74,6 +74,8 @@ struct lockstep_guest_stats {
 	u64 duplicates_max;
 };
 
+#define LOCKSTEP_THROTTLE_ONE	16	/* it sleeps as long as it runs */
+
 /**
  * struct lockstep_stall - how long a twin has run since its last stop or clock read
  * @count:   the position of that
@@ -142,7 +144,8 @@ struct lockstep_stall {
  * @lag_limit_ms: slow the primary above this lag; 0: never
  * @silence_ms: daemon silence that orphans the guest
  * @full_told: jiffies when the log was last reported full
- * @throttle_ns: what the vCPU sleeps at each opportunity, to keep the lag
+ * @throttle: what the vCPU sleeps for what it runs, in LOCKSTEP_THROTTLE_ONE, to keep the lag
+ * @throttled_at: host's clock, ns, at the end of the last such sleep; vCPU's thread's
  *
  * @sender:   kthread that drains the log to the daemon
  * @batch:    what it sends, room for the largest
@@ -206,7 +209,8 @@ struct lockstep_guest {
 	u32 lag_limit_ms;
 	u32 silence_ms;
 	unsigned long full_told;
-	u64 throttle_ns;
+	u32 throttle;
+	u64 throttled_at;
 
 	struct task_struct *sender;
 	struct lockstep_batch *batch;

@@ -140,20 +140,30 @@ void lockstep_guest_ack_fill(struct lockstep_guest *guest, struct lockstep_ack *
 }
 
 /*
- * Keep the lag bounded: above the limit the vCPU sleeps at each opportunity,
- * longer the further the twin is behind, up to 5 ms.
+ * Keep the lag bounded: above the limit the vCPU sleeps in proportion to what it runs,
+ * more the further the twin is behind, until it has a quarter of its speed. Not less:
+ * a twin that was kept from running for minutes is waited for by a guest that serves.
+ * One slower than that fills the log, which is waited for.
  */
+static u32 throttle_of(u64 lag, u64 limit)
+{
+	if (!limit || lag <= limit)
+		return 0;
+	return min_t(u64, div64_u64((lag - limit) * LOCKSTEP_THROTTLE_ONE, limit),
+		     3 * LOCKSTEP_THROTTLE_ONE);
+}
+
 static void lag_take(struct lockstep_guest *guest, const struct lockstep_ack *ack)
 {
 	u64 now = lockstep_clock_peek(&guest->clock), then = le64_to_cpu(ack->clock);
-	u64 limit = (u64)guest->lag_limit_ms * NSEC_PER_MSEC, lag;
+	u64 lag;
 
 	/* a twin that has consumed everything is not behind, however long ago */
 	lag = guest->executed == READ_ONCE(guest->log.head) || now < then ? 0 : now - then;
 	guest->stats.lag_ns = lag;
 	guest->stats.lag_max_ns = max(guest->stats.lag_max_ns, lag);
-	WRITE_ONCE(guest->throttle_ns, limit && lag > limit ?
-		   min_t(u64, (lag - limit) >> 3, 5 * NSEC_PER_MSEC) : 0);
+	WRITE_ONCE(guest->throttle,
+		   throttle_of(lag, (u64)READ_ONCE(guest->lag_limit_ms) * NSEC_PER_MSEC));
 }
 
 /*

@@ -64,16 +64,6 @@ static int live_append(struct lockstep_guest *guest, struct lockstep_rec *rec)
 
 /* ---- next ---- */
 
-static void throttle(struct lockstep_guest *guest)
-{
-	ktime_t to = ns_to_ktime(READ_ONCE(guest->throttle_ns));
-	u64 start = ktime_get_ns();
-
-	set_current_state(TASK_INTERRUPTIBLE);
-	schedule_hrtimeout(&to, HRTIMER_MODE_REL);
-	guest->stats.throttle_ns += ktime_get_ns() - start;
-}
-
 /* A guest that makes outputs faster than the gate lets them go waits here. */
 static int gate_wait(struct lockstep_guest *guest)
 {
@@ -121,9 +111,7 @@ static int next_living(struct lockstep_guest *guest)
 	}
 	if (unlikely(!guest->started) && !start(guest))
 		return -EAGAIN;
-	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
-	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
-		throttle(guest);
+	lockstep_vcpu_throttle(guest);
 	if (unlikely(!guest->count) && READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG &&
 	    start_wait(guest))
 		return -EINTR;

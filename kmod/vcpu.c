@@ -15,6 +15,10 @@
 #include "sender.h"
 #include "vcpu.h"
 
+/* Of a guest that is slowed down: sleeps are not shorter, and not for more than it has run. */
+#define THROTTLE_LEAST_NS	(500 * NSEC_PER_USEC)
+#define THROTTLE_RUN_NS		(10 * NSEC_PER_MSEC)
+
 static inline struct lockstep_guest *guest_of(struct lockstep_vcpu *lv)
 {
 	return container_of(lv, struct lockstep_guest, lv);
@@ -263,17 +267,28 @@ static int tsc_slow(struct lockstep_guest *guest, enum lockstep_tsc_exit which)
 	return ret;
 }
 
-static void throttle(struct lockstep_guest *guest)
+/**
+ * lockstep_vcpu_throttle - sleep for what it has run, if the twin is too far behind
+ * @guest: vCPU's thread, may sleep
+ */
+void lockstep_vcpu_throttle(struct lockstep_guest *guest)
 {
-	struct kvm_vcpu *vcpu = guest->lv.vcpu;
-	u64 start = ktime_get_ns(), ns = READ_ONCE(guest->throttle_ns);
-	ktime_t to = ns_to_ktime(ns);
+	u32 throttle = READ_ONCE(guest->throttle);
+	u64 now, owed;
+	ktime_t to;
 
-	kvm_vcpu_srcu_read_unlock(vcpu);
+	if (likely(!throttle) || READ_ONCE(guest->mode) != LOCKSTEP_VCPU_LOG)
+		return;
+	now = ktime_get_ns();
+	owed = min_t(u64, now - guest->throttled_at, THROTTLE_RUN_NS) * throttle /
+	       LOCKSTEP_THROTTLE_ONE;
+	if (owed < THROTTLE_LEAST_NS)
+		return;
+	to = ns_to_ktime(owed);
 	set_current_state(TASK_INTERRUPTIBLE);
 	schedule_hrtimeout(&to, HRTIMER_MODE_REL);
-	kvm_vcpu_srcu_read_lock(vcpu);
-	guest->stats.throttle_ns += ktime_get_ns() - start;
+	guest->throttled_at = ktime_get_ns();
+	guest->stats.throttle_ns += guest->throttled_at - now;
 }
 
 /* A twin that does not know what comes before the next stop waits for it. */
@@ -336,9 +351,11 @@ int lockstep_vcpu_exit(struct lockstep_vcpu *lv, fastpath_t fastpath)
 		return back_to_user(guest, -EINTR);
 	if (unlikely(READ_ONCE(guest->forced.due)) && lockstep_forced_take(guest))
 		return back_to_user(guest, 0);
-	if (unlikely(READ_ONCE(guest->throttle_ns)) &&
-	    READ_ONCE(guest->mode) == LOCKSTEP_VCPU_LOG)
-		throttle(guest);
+	if (unlikely(READ_ONCE(guest->throttle))) {
+		kvm_vcpu_srcu_read_unlock(lv->vcpu);
+		lockstep_vcpu_throttle(guest);
+		kvm_vcpu_srcu_read_lock(lv->vcpu);
+	}
 	/* the fast path may have consumed the last record */
 	if (unlikely(READ_ONCE(guest->state) == LOCKSTEP_STATE_CONTEST_B))
 		lockstep_guest_drained(guest);

@@ -114,6 +114,12 @@ static uint64_t divergence(unsigned int attr)
 	return value;
 }
 
+static void steps(unsigned int n)
+{
+	while (n--)
+		pair_step(&pair, 10);
+}
+
 /* It says what is wrong, keeps still, and no event makes it live. */
 static void never_lives(struct __test_metadata *_metadata, unsigned int reason)
 {
@@ -135,8 +141,7 @@ static void never_lives(struct __test_metadata *_metadata, unsigned int reason)
 		EXPECT_EQ(LOCKSTEP_STATE_DIVERGED, state_t());
 	}
 	pair.cut_acks = false;
-	for (i = 0; i < 20; i++)
-		pair_step(&pair, 10);
+	steps(20);
 	EXPECT_EQ(before, rounds(&pair.twin));
 	EXPECT_EQ(MACHINE_RUNNING, pair.twin.end);
 	EXPECT_EQ(0, pair.twin.resent);
@@ -198,6 +203,39 @@ TEST_F(faults, clock_differs)
 	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
 	EXPECT_TRUE(tampered);
 	never_lives(_metadata, LOCKSTEP_DIVERGENCE_REGISTERS);
+}
+
+/* Of 100 ns, how many the primary slept for its twin's sake, in some time from now. */
+static uint64_t throttled(struct __test_metadata *_metadata)
+{
+	uint64_t slept, clock;
+
+	EXPECT_EQ(0, nl_guest_get(&pair.nl_p, pair.primary.attach.id, &reply));
+	slept = nl_stat(&reply, LOCKSTEP_S_THROTTLE_NS);
+	clock = nl_stat(&reply, LOCKSTEP_S_CLOCK);
+	steps(100);
+	EXPECT_EQ(0, nl_guest_get(&pair.nl_p, pair.primary.attach.id, &reply));
+	slept = nl_stat(&reply, LOCKSTEP_S_THROTTLE_NS) - slept;
+	clock = nl_stat(&reply, LOCKSTEP_S_CLOCK) - clock;
+	return clock ? slept * 100 / clock : 100;
+}
+
+/* Its primary is slowed down, but serves: a quarter of its speed is left to it. */
+TEST_F(faults, twin_held_up)
+{
+	uint64_t slept;
+
+	run_some(_metadata);
+	ASSERT_EQ(0, nl_set(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_A_LAG_LIMIT_MS, 20));
+	machine_stop(&pair.twin);
+	steps(50);
+	slept = throttled(_metadata);
+	EXPECT_LE(20, slept);
+	EXPECT_GE(85, slept);
+	ASSERT_EQ(0, nl_set(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_A_LAG_LIMIT_MS, 0));
+	steps(5);
+	EXPECT_EQ(0, throttled(_metadata));
+	EXPECT_EQ(LOCKSTEP_STATE_PROTECTED_P, state_p());
 }
 
 /* A loop without exits where the primary had none: no record is there to be compared. */
@@ -481,8 +519,8 @@ TEST_F(faults, daemon_silent)
 	int i;
 
 	run_some(_metadata);
-	ASSERT_EQ(0, nl_silence_set(&pair.nl_p, pair.primary.attach.id, 200));
-	ASSERT_EQ(0, nl_silence_set(&pair.nl_t, pair.twin.attach.id, 200));
+	ASSERT_EQ(0, nl_set(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_A_SILENCE_MS, 200));
+	ASSERT_EQ(0, nl_set(&pair.nl_t, pair.twin.attach.id, LOCKSTEP_A_SILENCE_MS, 200));
 	for (i = 0; i < 100 && state_p() != LOCKSTEP_STATE_ORPHAN_P; i++)
 		usleep(20000);
 	EXPECT_EQ(LOCKSTEP_STATE_ORPHAN_P, state_p());
@@ -502,9 +540,9 @@ TEST_F(faults, silence_shortened)
 	int i;
 
 	run_some(_metadata);
-	ASSERT_EQ(0, nl_silence_set(&pair.nl_p, pair.primary.attach.id, 60000));
+	ASSERT_EQ(0, nl_set(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_A_SILENCE_MS, 60000));
 	ASSERT_EQ(0, nl_bind(&pair.nl_p, pair.primary.attach.id));
-	ASSERT_EQ(0, nl_silence_set(&pair.nl_p, pair.primary.attach.id, 50));
+	ASSERT_EQ(0, nl_set(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_A_SILENCE_MS, 50));
 	for (i = 0; i < 500 && state_p() != LOCKSTEP_STATE_ORPHAN_P; i++)
 		usleep(10000);
 	EXPECT_EQ(LOCKSTEP_STATE_ORPHAN_P, state_p());

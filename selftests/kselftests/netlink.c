@@ -88,7 +88,7 @@ TEST_F(netlink, unknown_guest)
 	EXPECT_EQ(-ENODEV, nl_event(&self->nl, 99999, LOCKSTEP_EVENT_WON, 0, NULL));
 	EXPECT_EQ(-ENODEV, nl_acked(&self->nl, 99999, 1, peer, &ack));
 	EXPECT_EQ(-ENODEV, nl_feed(&self->nl, 99999, 1, peer, &batch, sizeof(batch)));
-	EXPECT_EQ(-ENODEV, nl_silence_set(&self->nl, 99999, 1000));
+	EXPECT_EQ(-ENODEV, nl_set(&self->nl, 99999, LOCKSTEP_A_SILENCE_MS, 1000));
 }
 
 TEST_F(netlink, one_daemon)
@@ -111,11 +111,11 @@ TEST_F(netlink, one_daemon)
 
 TEST_F(netlink, bounds)
 {
-	EXPECT_EQ(-ERANGE, nl_silence_set(&self->nl, self->id, 0));
-	EXPECT_EQ(-ERANGE, nl_silence_set(&self->nl, self->id, 49));
-	EXPECT_EQ(-ERANGE, nl_silence_set(&self->nl, self->id, 60001));
-	EXPECT_EQ(0, nl_silence_set(&self->nl, self->id, 50));
-	EXPECT_EQ(0, nl_silence_set(&self->nl, self->id, 60000));
+	EXPECT_EQ(-ERANGE, nl_set(&self->nl, self->id, LOCKSTEP_A_SILENCE_MS, 0));
+	EXPECT_EQ(-ERANGE, nl_set(&self->nl, self->id, LOCKSTEP_A_SILENCE_MS, 49));
+	EXPECT_EQ(-ERANGE, nl_set(&self->nl, self->id, LOCKSTEP_A_SILENCE_MS, 60001));
+	EXPECT_EQ(0, nl_set(&self->nl, self->id, LOCKSTEP_A_SILENCE_MS, 50));
+	EXPECT_EQ(0, nl_set(&self->nl, self->id, LOCKSTEP_A_SILENCE_MS, 60000));
 	ASSERT_EQ(0, nl_guest_get(&self->nl, self->id, &reply));
 	EXPECT_EQ(60000, nl_get_u32(&reply, LOCKSTEP_A_SILENCE_MS));
 }

@@ -357,11 +357,11 @@ int nl_acked(struct nl *nl, uint32_t id, uint64_t generation, const uint8_t *pee
 	return request(nl, msg, NULL);
 }
 
-int nl_silence_set(struct nl *nl, uint32_t id, uint32_t ms)
+int nl_set(struct nl *nl, uint32_t id, uint16_t attr, uint32_t value)
 {
 	struct nl_msg *msg = request_new(nl, LOCKSTEP_CMD_SET, id);
 
-	nl_put_u32(msg, LOCKSTEP_A_SILENCE_MS, ms);
+	nl_put_u32(msg, attr, value);
 	return request(nl, msg, NULL);
 }
 

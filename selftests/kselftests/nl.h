@@ -68,7 +68,7 @@ int nl_feed(struct nl *nl, uint32_t id, uint64_t generation, const uint8_t *peer
 	    const void *batch, size_t len);
 int nl_acked(struct nl *nl, uint32_t id, uint64_t generation, const uint8_t *peer,
 	     const struct lockstep_ack *ack);
-int nl_silence_set(struct nl *nl, uint32_t id, uint32_t ms);
+int nl_set(struct nl *nl, uint32_t id, uint16_t attr, uint32_t value);
 int nl_state(struct nl *nl, uint32_t id);
 
 #endif

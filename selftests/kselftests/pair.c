@@ -64,9 +64,9 @@ int pair_open(struct pair *pair, const char *output_dev_p, const char *output_de
 		ret = nl_bind(&pair->nl_t, pair->twin.attach.id);
 	/* A test that looks at something else meanwhile is no dead daemon. */
 	if (!ret)
-		ret = nl_silence_set(&pair->nl_p, pair->primary.attach.id, 60000);
+		ret = nl_set(&pair->nl_p, pair->primary.attach.id, LOCKSTEP_A_SILENCE_MS, 60000);
 	if (!ret)
-		ret = nl_silence_set(&pair->nl_t, pair->twin.attach.id, 60000);
+		ret = nl_set(&pair->nl_t, pair->twin.attach.id, LOCKSTEP_A_SILENCE_MS, 60000);
 	if (ret)
 		pair_close(pair);
 	return ret;
