@@ -47,7 +47,7 @@ def main(lab):
     lab.need(answer.get("ok"), "the primary stops at a position and describes its state", answer)
     lab.wait_for(lambda: pair.b.run("test -s /var/lib/lockstep/state", check=False).status == 0, 120,
                  "the twin's dump at that position")
-    lab.wait_for(lambda: pair.counters(pair.b)["lag_bytes"] < 4096, 60, "the twin to go on")
+    lab.wait_for(lambda: pair.counters(pair.b)["lag_bytes"] < 4096, 300, "the twin to go on")
     lab.equal(pair.state(pair.b), "protected-backup", "the twin found its state equal, and goes on")
     hashing = [h.spawn("md5sum /var/lib/lockstep/state") for h in pair.hosts]
     for c in hashing:
@@ -61,7 +61,7 @@ def main(lab):
         lab.ok(all(f"storm: {kind}:" in serial for kind in STORMS) and "FAILED" not in serial,
                "the guest's storms went on, and got what they should", serial[-2000:])
     client.signal(15)
-    client.wait(60)
+    client.wait(240)        # it may wait for an answer of a guest with much to do
 
     answer = pair.ask(pair.a, "status")
     lab.say(answer)
