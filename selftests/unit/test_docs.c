@@ -4,6 +4,7 @@
  * files of kmod/sysfs.c, docs/ABI-netlink.md what the uapi header declares.
  */
 #include <ctype.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -20,16 +21,24 @@ struct names {
 	int n;
 };
 
-static char *file_read(const char *name)
+/* Where a file of the project is. */
+static const char *path_of(const char *name)
 {
 	static const char here[] = __FILE__;	/* compiled by its full path */
 	const char *end = strstr(here, "/selftests/");
-	char path[4096], *text;
-	size_t size;
-	FILE *file;
+	static char path[4096];
 
 	assert_non_null(end);
 	snprintf(path, sizeof(path), "%.*s/%s", (int)(end - here), here, name);
+	return path;
+}
+
+static char *path_read(const char *path)
+{
+	size_t size;
+	FILE *file;
+	char *text;
+
 	file = fopen(path, "r");
 	if (!file)
 		fail_msg("cannot open %s", path);
@@ -41,6 +50,11 @@ static char *file_read(const char *name)
 	assert_int_equal(fread(text, 1, size, file), size);
 	fclose(file);
 	return text;
+}
+
+static char *file_read(const char *name)
+{
+	return path_read(path_of(name));
 }
 
 static bool has(const struct names *names, const char *name)
@@ -119,14 +133,15 @@ static void check_equal(const struct names *doc, const struct names *code, int a
 /* Parameters of the module, by what follows their names. */
 static void parameters(struct names *names, const char *mode_end)
 {
-	static const char *const files[] = { "kmod/pmc.c", "kmod/forced.c" };
 	static const char *const marks[] = { "module_param(", "module_param_named(", "module_param_cb(" };
 	size_t i, k;
 	char *text;
 	const char *p, *end;
+	glob_t files;
 
-	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		text = file_read(files[i]);
+	assert_int_equal(glob(path_of("kmod/*.c"), 0, NULL, &files), 0);
+	for (i = 0; i < files.gl_pathc; i++) {
+		text = path_read(files.gl_pathv[i]);
 		for (k = 0; k < sizeof(marks) / sizeof(marks[0]); k++)
 			for (p = text; (p = strstr(p, marks[k])); p = end) {
 				p += strlen(marks[k]);
@@ -137,6 +152,7 @@ static void parameters(struct names *names, const char *mode_end)
 			}
 		free(text);
 	}
+	globfree(&files);
 }
 
 static void sysfs_is_documented(void **state)
