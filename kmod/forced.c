@@ -126,6 +126,17 @@ static bool events_read(struct lockstep_guest *guest, u64 *events)
 	return true;
 }
 
+/* Instructions since the last stop. False: not known. */
+static bool instructions_read(struct lockstep_forced *forced, u64 *instructions)
+{
+	u64 value;
+
+	if (lockstep_pmc_guide_read(&forced->pmc, &value))
+		return false;
+	*instructions = value - forced->guide_base;
+	return true;
+}
+
 /* What follows is compared only if this was the same. */
 static void counts_fold(struct lockstep_forced *forced, u64 events)
 {
@@ -165,6 +176,7 @@ void lockstep_forced_at_stop(struct lockstep_guest *guest)
 	if (events_read(guest, &events)) {
 		forced->base += events;
 		counts_fold(forced, events);
+		lockstep_pmc_guide_read(&forced->pmc, &forced->guide_base);
 		return;
 	}
 	smp_store_release(&forced->lost, true);	/* see lockstep_forced_may_come() */
@@ -243,16 +255,19 @@ static bool debugged_lately(struct lockstep_guest *guest, u64 events)
 
 static bool record_put(struct lockstep_guest *guest, u64 events)
 {
-	__le64 payload = cpu_to_le64(events);
+	struct lockstep_forced_rec payload = { .events = cpu_to_le64(events) };
 	struct lockstep_rec rec = {
 		.type = LOCKSTEP_RECORD_FORCED,
 		.len = sizeof(payload),
 		.payload = (const u8 *)&payload,
 	};
 	u32 size = sizeof(struct lockstep_record) + sizeof(payload);
+	u64 instructions;
 
 	if (!lockstep_log_has_room(&guest->log, size))
 		return false;
+	if (instructions_read(&guest->forced, &instructions))
+		payload.instructions = cpu_to_le64(instructions);
 	lockstep_replay_here(guest, &rec);
 	lockstep_record_long_put(lockstep_log_end(&guest->log), &rec);
 	lockstep_log_push(&guest->log, size);
@@ -325,6 +340,31 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 
 /* ---- a twin ---- */
 
+/* Alarms for what is on their side of the position; it may be early for both. */
+static void alarms_set(struct lockstep_forced *forced, u64 left)
+{
+	u64 instructions;
+
+	if (left > forced->pmc.margin)
+		lockstep_pmc_alarm_set(&forced->pmc, left - forced->pmc.margin);
+	if (!forced->instructions || !instructions_read(forced, &instructions))
+		return;
+	instructions += forced->pmc.guide_margin;
+	if (forced->instructions > instructions)
+		lockstep_pmc_guide_set(&forced->pmc, forced->instructions - instructions);
+}
+
+/* Is there an alarm to come? Without events left it can't be far, whatever the guide says. */
+static bool is_far(struct lockstep_forced *forced, u64 left)
+{
+	u64 instructions;
+
+	if (left > forced->pmc.margin)
+		return true;
+	return left && forced->instructions && instructions_read(forced, &instructions) &&
+	       instructions + forced->pmc.guide_margin < forced->instructions;
+}
+
 /**
  * lockstep_forced_look - what comes before the next stop is known now
  * @guest: vCPU's thread of a twin; may sleep
@@ -335,7 +375,7 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 int lockstep_forced_look(struct lockstep_guest *guest, const struct lockstep_rec *rec)
 {
 	struct lockstep_forced *forced = &guest->forced;
-	__le64 payload;
+	struct lockstep_forced_rec payload;
 	u64 now;
 
 	forced->known = true;
@@ -348,14 +388,14 @@ int lockstep_forced_look(struct lockstep_guest *guest, const struct lockstep_rec
 		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, rec->pos.count,
 					guest->count);
 	memcpy(&payload, rec->payload, sizeof(payload));
-	forced->events = le64_to_cpu(payload);
+	forced->events = le64_to_cpu(payload.events);
+	forced->instructions = le64_to_cpu(payload.instructions);
 	forced->rip = rec->pos.rip;
 	forced->rcx = rec->pos.rcx;
 	if (!events_read(guest, &now))
 		return lockstep_diverge(guest, LOCKSTEP_DIVERGENCE_POSITION, forced->events, 0);
-	if (forced->events > now && forced->events - now > forced->pmc.margin)
-		lockstep_pmc_alarm_set(&forced->pmc,
-					   forced->events - now - forced->pmc.margin);
+	if (forced->events > now)
+		alarms_set(forced, forced->events - now);
 	return 0;
 }
 
@@ -440,7 +480,7 @@ fastpath_t lockstep_forced_run(struct lockstep_guest *guest, u64 run_flags)
 		forced->passed = true;
 		return EXIT_FASTPATH_EXIT_HANDLED;
 	}
-	if (forced->events - now > forced->pmc.margin)
+	if (is_far(forced, forced->events - now))
 		return lockstep_hook_run_orig(guest->lv.vcpu, run_flags);
 	return run_step(guest, run_flags, forced->events - now);
 }

@@ -5,7 +5,8 @@
  * An input that has waited (parameter hold_us) is worth a stop where the guest makes
  * none. The living side takes the place an interrupt of the host happens to give,
  * if it is between two instructions, and logs it: so many events of the counter
- * behind the last stop, RIP, RCX. The twin sets an alarm some way before and goes the
+ * behind the last stop, RIP, RCX. The twin sets alarms some way before (by events, and
+ * by instructions where events are something else: the later one is enough), and goes the
  * rest from breakpoint to breakpoint at RIP; to stop inside a REP it lets it run with
  * a smaller RCX; an IRET on the way exits, as it may return past a breakpoint. Then its
  * registers have to be those of the record. No single steps: the guest could see their
@@ -32,6 +33,7 @@ struct lockstep_rec;
  * struct lockstep_forced - of one guest; the vCPU's thread's but for @due and @kicked
  * @pmc:     what positions between stops count
  * @base:    its value at the last stop
+ * @guide_base: likewise of its guide
  * @counts:  hash of what was counted at each stop and clock read, in order (compare_counts)
  * @lost:    perf has taken the counter away
  * @deadline_timer: living: the VMM's deadline and the hold are over
@@ -45,6 +47,7 @@ struct lockstep_rec;
  * @reached: twin: it is reached
  * @passed:  twin: it is passed: the counts differ
  * @events:  twin: the position
+ * @instructions: twin: likewise by the guide; 0: not known
  * @rip:     twin: likewise
  * @rcx:     twin: likewise
  * @forced:  counter for statistics: positions forced or reached
@@ -55,6 +58,7 @@ struct lockstep_rec;
 struct lockstep_forced {
 	struct lockstep_pmc pmc;
 	u64 base;
+	u64 guide_base;
 	u64 counts;
 	bool lost;
 
@@ -70,6 +74,7 @@ struct lockstep_forced {
 	bool reached;
 	bool passed;
 	u64 events;
+	u64 instructions;
 	u64 rip;
 	u64 rcx;
 

@@ -16,6 +16,7 @@
 
 #define PERIOD_MIN	2		/* perf makes 2 of a smaller one */
 #define PERIOD_NEVER	(1ULL << 46)	/* counters have 48 bits */
+#define PER_BRANCH	8		/* instructions at most, in the time of the densest branches */
 
 /**
  * struct model - what counts on a CPU
@@ -52,12 +53,18 @@ static uint margin;
 module_param(margin, uint, 0444);
 MODULE_PARM_DESC(margin, "events before a position at which a twin begins to step; above the CPU's skid; 0: by the CPU's model, at least twice the skid seen at load");
 
+static uint margin_instructions;
+module_param(margin_instructions, uint, 0444);
+MODULE_PARM_DESC(margin_instructions, "with branches: instructions before a position up to which a twin need not step; above the CPU's skid; 0: eight times the margin, at least twice the skid seen at load");
+
 DEFINE_STATIC_CALL_NULL(counter_read_local, int (struct perf_event *, u64 *, u64 *, u64 *));
 
 static const struct model *model;
 static u32 wanted = LOCKSTEP_COUNTER_STOPS;
 static u32 skid;
+static bool guided;
 
+/* Events of the CPU. */
 static u64 config_of(u32 counter)
 {
 	return counter == LOCKSTEP_COUNTER_BRANCHES ? model->branches : model->instructions;
@@ -97,6 +104,24 @@ static const char *counter_try(unsigned long read)
 	return NULL;
 }
 
+/* Where branches count: is there a guide? Else a twin only steps more. */
+static void guide_try(unsigned long read)
+{
+	u32 late;
+
+	if (wanted != LOCKSTEP_COUNTER_BRANCHES)
+		return;
+	guided = !lockstep_calibrate(config_of(LOCKSTEP_COUNTER_INSTRUCTIONS), 2,
+				     (lockstep_counter_read_fn)read, &late);
+	if (!guided)
+		pr_info("instructions are not counted well: twins step by branches alone\n");
+	else if (!margin_instructions)
+		margin_instructions = max(PER_BRANCH * margin, 2 * late);
+	else if (margin_instructions < late)
+		pr_warn("margin_instructions=%u is less than the skid seen, %u: twins will miss positions and diverge; leave it out\n",
+			margin_instructions, late);
+}
+
 /**
  * lockstep_pmc_init() - choose what counts on this CPU, and try it
  *
@@ -130,6 +155,7 @@ int lockstep_pmc_init(void)
 	else if (margin < skid)
 		pr_warn("margin=%u is less than the skid seen, %u: twins will miss positions and diverge; leave it out\n",
 			margin, skid);
+	guide_try(read);
 	__static_call_update(&STATIC_CALL_KEY(counter_read_local),
 			     STATIC_CALL_TRAMP_ADDR(counter_read_local), (void *)read);
 	pr_info("counts %s: exact, interrupts up to %u late (margin %u)\n",
@@ -165,21 +191,39 @@ u32 lockstep_pmc_margin(void)
 static void counter_overflow(struct perf_event *event, struct perf_sample_data *data,
 			     struct pt_regs *regs)
 {
-	/* the NMI has done it: the vCPU is out of the guest */
+	/* The NMI has done it: the vCPU is out of the guest. perf has loaded the period again: once. */
+	event->hw.sample_period = PERIOD_NEVER;
 }
 
-static struct perf_event *event_create(bool alarm)
+static struct perf_event *event_create(u32 counter, bool alarm)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_RAW,
 		.size = sizeof(attr),
-		.config = config_of(wanted),
+		.config = config_of(counter),
 		.pinned = 1,
 		.exclude_host = 1,
 		.sample_period = alarm ? PERIOD_NEVER : 0,
 	};
 
 	return perf_event_create_kernel_counter(&attr, -1, current, counter_overflow, NULL);
+}
+
+static void guide_create(struct lockstep_pmc *pmc, const char *name)
+{
+	u64 value;
+
+	pmc->guide = event_create(LOCKSTEP_COUNTER_INSTRUCTIONS, true);
+	if (IS_ERR(pmc->guide)) {
+		pmc->guide = NULL;
+	} else if (lockstep_pmc_guide_read(pmc, &value)) {
+		perf_event_release_kernel(pmc->guide);
+		pmc->guide = NULL;
+	}
+	if (!pmc->guide)
+		pr_info("%s: no counter left for instructions: as a twin it steps by branches alone\n",
+			name);
+	pmc->guide_margin = margin_instructions;
 }
 
 /**
@@ -195,13 +239,13 @@ void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name)
 	*pmc = (struct lockstep_pmc){ .kind = LOCKSTEP_COUNTER_STOPS };
 	if (wanted == LOCKSTEP_COUNTER_STOPS)
 		return;
-	pmc->count = event_create(false);
+	pmc->count = event_create(wanted, false);
 	if (IS_ERR(pmc->count)) {
 		ret = PTR_ERR(pmc->count);
 		pmc->count = NULL;
 		goto err;
 	}
-	pmc->alarm = event_create(true);
+	pmc->alarm = event_create(wanted, true);
 	if (IS_ERR(pmc->alarm)) {
 		ret = PTR_ERR(pmc->alarm);
 		pmc->alarm = NULL;
@@ -210,8 +254,12 @@ void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name)
 	pmc->kind = wanted;
 	pmc->margin = margin;
 	ret = lockstep_pmc_read(pmc, &value);
-	if (!ret)
-		return;
+	if (ret)
+		goto err;
+	if (guided)
+		guide_create(pmc, name);
+	return;
+
 err:
 	pr_warn("%s: no performance counter for it (error %d: %s): inputs wait for the guest's next exit\n",
 		name, ret, ret == -EOPNOTSUPP ? "this CPU or kernel does not count guests" :
@@ -222,11 +270,26 @@ err:
 
 void lockstep_pmc_destroy(struct lockstep_pmc *pmc)
 {
+	if (pmc->guide)
+		perf_event_release_kernel(pmc->guide);
 	if (pmc->alarm)
 		perf_event_release_kernel(pmc->alarm);
 	if (pmc->count)
 		perf_event_release_kernel(pmc->count);
 	*pmc = (struct lockstep_pmc){ .kind = LOCKSTEP_COUNTER_STOPS };
+}
+
+static int event_read(struct perf_event *event, u64 *value)
+{
+	unsigned long flags;
+	int ret;
+
+	local_irq_save(flags);
+	ret = static_call(counter_read_local)(event, value, NULL, NULL);
+	if (!ret && READ_ONCE(event->state) != PERF_EVENT_STATE_ACTIVE)
+		ret = -EBUSY;
+	local_irq_restore(flags);
+	return ret;
 }
 
 /**
@@ -238,15 +301,19 @@ void lockstep_pmc_destroy(struct lockstep_pmc *pmc)
  */
 int lockstep_pmc_read(const struct lockstep_pmc *pmc, u64 *value)
 {
-	unsigned long flags;
-	int ret;
+	return event_read(pmc->count, value);
+}
 
-	local_irq_save(flags);
-	ret = static_call(counter_read_local)(pmc->count, value, NULL, NULL);
-	if (!ret && READ_ONCE(pmc->count->state) != PERF_EVENT_STATE_ACTIVE)
-		ret = -EBUSY;
-	local_irq_restore(flags);
-	return ret;
+/**
+ * lockstep_pmc_guide_read() - instructions executed since it was created, as a hint
+ * @pmc: of the calling thread; any context but NMI
+ * @value:   out
+ *
+ * Return: 0, or -errno: it does not count
+ */
+int lockstep_pmc_guide_read(const struct lockstep_pmc *pmc, u64 *value)
+{
+	return pmc->guide ? event_read(pmc->guide, value) : -ENOENT;
 }
 
 /**
@@ -261,7 +328,22 @@ int lockstep_pmc_alarm_set(struct lockstep_pmc *pmc, u64 events)
 	return perf_event_period(pmc->alarm, max_t(u64, events, PERIOD_MIN));
 }
 
+/**
+ * lockstep_pmc_guide_set() - have it out of the guest after some instructions, too
+ * @pmc: of the calling thread, which may sleep; with a guide
+ * @instructions: from now on
+ *
+ * Return: 0 or -errno
+ */
+int lockstep_pmc_guide_set(struct lockstep_pmc *pmc, u64 instructions)
+{
+	return perf_event_period(pmc->guide, max_t(u64, instructions, PERIOD_MIN));
+}
+
+/* Neither of them. */
 void lockstep_pmc_alarm_clear(struct lockstep_pmc *pmc)
 {
 	lockstep_pmc_alarm_set(pmc, PERIOD_NEVER);
+	if (pmc->guide)
+		lockstep_pmc_guide_set(pmc, PERIOD_NEVER);
 }

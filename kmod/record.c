@@ -69,8 +69,10 @@ static bool head_fits(const struct lockstep_rec *rec)
 	case LOCKSTEP_RECORD_CONTROL:
 		return !rec->unit && !rec->len;
 	case LOCKSTEP_RECORD_WALL:
-	case LOCKSTEP_RECORD_FORCED:
 		return !rec->unit && !rec->kind && rec->len == sizeof(u64);
+	case LOCKSTEP_RECORD_FORCED:
+		return !rec->unit && !rec->kind &&
+		       rec->len == sizeof(struct lockstep_forced_rec);
 	}
 	return false;
 }

@@ -73,8 +73,10 @@ static struct lockstep_rec long_record(u8 type, u32 input_len)
 		rec.len = LOCKSTEP_DIGESTS * sizeof(u64);
 		break;
 	case LOCKSTEP_RECORD_WALL:
-	case LOCKSTEP_RECORD_FORCED:
 		rec.len = sizeof(u64);
+		break;
+	case LOCKSTEP_RECORD_FORCED:
+		rec.len = sizeof(struct lockstep_forced_rec);
 		break;
 	default:	/* LOCKSTEP_RECORD_CONTROL */
 		rec.kind = LOCKSTEP_CONTROL_POWEROFF;
@@ -263,8 +265,9 @@ static void hostile_heads(void **state)
 	assert_int_equal(head_get(LOCKSTEP_RECORD_CONTROL, 0, 1), -EBADMSG);
 	assert_int_equal(head_get(LOCKSTEP_RECORD_WALL, 0, 8), -EAGAIN);
 	assert_int_equal(head_get(LOCKSTEP_RECORD_WALL, 0, 9), -EBADMSG);
-	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 8), -EAGAIN);
-	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 9), -EBADMSG);
+	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 16), -EAGAIN);
+	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 8), -EBADMSG);
+	assert_int_equal(head_get(LOCKSTEP_RECORD_FORCED, 0, 17), -EBADMSG);
 }
 
 /* A field that its kind of record does not use is a place for what nobody looks at. */

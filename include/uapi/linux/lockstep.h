@@ -22,7 +22,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define LOCKSTEP_ABI_VERSION	3
+#define LOCKSTEP_ABI_VERSION	4
 
 /* ---- 1. words ---------------------------------------------------------- */
 
@@ -175,7 +175,7 @@ enum lockstep_record_type {
 	LOCKSTEP_RECORD_DIGEST = 18,	/* whole-state digest, __le64 [LOCKSTEP_DIGESTS] */
 	LOCKSTEP_RECORD_CONTROL = 19,	/* @kind: enum lockstep_control */
 	LOCKSTEP_RECORD_WALL = 20,	/* __le64: CLOCK_REALTIME in ns */
-	LOCKSTEP_RECORD_FORCED = 21,	/* __le64: events since stop @count; a stop, the next one */
+	LOCKSTEP_RECORD_FORCED = 21,	/* struct lockstep_forced_rec; a stop, the next one */
 	__LOCKSTEP_RECORD_LAST,
 };
 
@@ -223,6 +223,17 @@ struct lockstep_output_rec {
 	__le64 hash;
 	__le32 len;
 	__le32 reserved;
+};
+
+/**
+ * struct lockstep_forced_rec - payload of LOCKSTEP_RECORD_FORCED
+ * @events:       of the guest's counter since stop @count: the position
+ * @instructions: about so many since then, if it counts something else: a hint;
+ *		  0: not known
+ */
+struct lockstep_forced_rec {
+	__le64 events;
+	__le64 instructions;
 };
 
 /**

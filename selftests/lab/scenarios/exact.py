@@ -22,17 +22,17 @@ TIMES = 10 if LONG else 1
 PATIENCE = 900 * TIMES
 
 # What is counted; skid of the emulated CPU, instructions; the module's margin (up to five of nine instructions of the
-# guest are branches that are taken); ns of an instruction as a power of two (a slow guest is forced more often, and
-# next to a stop of its own); ticks in a class; which side's host is busy and drops pages; the least positions; the
-# most that the median of entries with a breakpoint for one may be (in a loop each turn has one, so by branches of
-# which there is one in a turn, up to the margin). The longest first: two run at a time.
-Kind = namedtuple("Kind", "counter skid margin shift ticks disturbed least median")
-KINDS = (Kind("branches", 200, 130, 3, 920, "primary", 10000, 130),
-         Kind("instructions", 200, 210, 3, 920, "twin", 10000, 49),
-         Kind("branches", 0, 10, 3, 920, "twin", 10000, 10),
-         Kind("instructions", 0, 10, 3, 920, "primary", 10000, 10),
-         Kind("branches", 5000, 3000, 0, 18, "twin", 200, 255),
-         Kind("instructions", 5000, 5100, 0, 18, "primary", 200, 255))
+# guest are branches that are taken), and that of its guide in instructions; ns of an instruction as a power of two (a
+# slow guest is forced more often, and next to a stop of its own); ticks in a class; which side's host is busy and
+# drops pages; the least positions; the most that the median of entries with a breakpoint for one may be (in a loop
+# each turn has one). The longest first: two run at a time.
+Kind = namedtuple("Kind", "counter skid margin guide shift ticks disturbed least median")
+KINDS = (Kind("branches", 200, 130, 210, 3, 920, "primary", 10000, 49),
+         Kind("instructions", 200, 210, 0, 3, 920, "twin", 10000, 49),
+         Kind("branches", 0, 10, 10, 3, 920, "twin", 10000, 10),
+         Kind("instructions", 0, 10, 0, 3, 920, "primary", 10000, 10),
+         Kind("branches", 5000, 3000, 5100, 0, 18, "twin", 200, 255),
+         Kind("instructions", 5000, 5100, 0, 0, 18, "primary", 200, 255))
 
 
 def start_vmm(lab, host, kind, side, more):
@@ -95,8 +95,8 @@ def calibrated(lab, host, kind, what):
 def one(lab, host, kind):
     what = f"{kind.counter}, skid {kind.skid}, {1 << kind.shift} ns"
     host.start()
-    host.run(f"insmod /lab/lockstep.ko counter={kind.counter} margin={kind.margin} hold_us=20 "
-             "compare_counts=1")
+    host.run(f"insmod /lab/lockstep.ko counter={kind.counter} margin={kind.margin} "
+             f"margin_instructions={kind.guide} hold_us=20 compare_counts=1")
     calibrated(lab, host, kind, what)
     record(lab, host, kind, what)
     replay(lab, host, kind, what)
