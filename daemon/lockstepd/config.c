@@ -45,6 +45,7 @@ static const struct setting {
 	{ "detect", "confirm", VALUE_MSEC, AT(confirm_ms), 50, LOCKSTEP_SILENCE_MS_MAX },
 	{ "detect", "backup", VALUE_NUMBER, AT(backup_percent), 110, 1000 },
 	{ "detect", "resume", VALUE_MSEC, AT(resume_ms), 100, 600000 },
+	{ "detect", "stuck", VALUE_MSEC, AT(stuck_ms), 1000, 3600000 },
 	{ "log", "compress", VALUE_LZ4, AT(compress), 0, 0 },
 	{ "guests", "definitions", VALUE_TEXT, AT(definitions), 1, ROOM(definitions) },
 	{ "guests", "vmm", VALUE_TEXT, AT(vmm), 1, ROOM(vmm) },
@@ -266,6 +267,7 @@ static void defaults(struct lockstepd_config *cfg)
 	cfg->confirm_ms = 500;
 	cfg->backup_percent = 150;
 	cfg->resume_ms = 3000;
+	cfg->stuck_ms = 60000;
 	set(cfg->definitions, sizeof(cfg->definitions), "/etc/lockstep/guests");
 	set(cfg->vmm, sizeof(cfg->vmm), "lockstep-vmm");
 	set(cfg->run, sizeof(cfg->run), LOCKSTEPD_RUN_DIR);

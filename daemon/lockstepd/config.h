@@ -76,6 +76,7 @@ struct lockstepd_config {
 	uint64_t confirm_ms;
 	uint64_t backup_percent;
 	uint64_t resume_ms;
+	uint64_t stuck_ms;
 
 	bool compress;
 

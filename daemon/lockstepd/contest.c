@@ -18,6 +18,7 @@
 #include "lockstepd/core.h"
 
 #define LOOK_NS		LOCKSTEP_NSEC_PER_SEC		/* between looks at a record */
+#define DRAIN_NS	(5 * LOCKSTEP_NSEC_PER_SEC)	/* what a twin takes to drain, if its VMM is well */
 #define REFUSED_NS	LOCKSTEP_ALARM_NS		/* a refused claim is made again */
 
 enum op_kind {
@@ -32,7 +33,7 @@ enum op_kind {
 	OP_CLOSE_LIST,
 	OP_CLOSE,
 	OP_LOOK_CLOSED,		/* did the primary power off in order? */
-	OP_LOOK_WON,		/* diverged: did the primary go on? */
+	OP_LOOK_WON,		/* it can't claim: did the primary go on? */
 };
 
 struct lockstep_contest_op {
@@ -91,8 +92,10 @@ static enum op_kind due(struct lockstep_guest *g)
 	case LOCKSTEP_STATE_CONTEST_P:
 		return OP_CLAIM;
 	case LOCKSTEP_STATE_CONTEST_B:
-		/* only a twin that has executed all it acknowledged may claim */
-		return drained ? OP_CLAIM : OP_NONE;
+		/* only a twin that has executed all it acknowledged may claim: a stuck one never */
+		if (drained)
+			return OP_CLAIM;
+		return lockstep_guest_now(g) - g->since_ns < DRAIN_NS ? OP_NONE : OP_LOOK_WON;
 	case LOCKSTEP_STATE_SOLO:
 		/* an operator takes back what waits at the start barrier */
 		return g->release ? due_close(c) : OP_NONE;

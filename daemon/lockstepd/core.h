@@ -92,6 +92,7 @@ struct lockstep_core_ops {
  * @confirm_ns: and is given up after so long again
  * @backup_percent: a backup waits longer than a primary: of both, in percent
  * @resume_ns: how long an orphaned guest waits for its other half
+ * @stuck_ns: a backup that has log and executes none for so long is given up
  * @arbiter_ms: time limit of one request to the arbiter
  * @arbiter_same_host: take an arbiter that shares a host with a guest (tests)
  * @compress: send the log compressed to who takes it so
@@ -103,6 +104,7 @@ struct lockstep_core_config {
 	uint64_t confirm_ns;
 	unsigned int backup_percent;
 	uint64_t resume_ns;
+	uint64_t stuck_ns;
 	unsigned int arbiter_ms;
 	bool arbiter_same_host;
 	bool compress;
@@ -194,6 +196,7 @@ struct lockstep_feed {
  * @next: primary: LSN the backup expects
  * @end: primary: LSN behind what was sent
  * @acked: primary: LSN the backup holds
+ * @executed: primary: LSN the backup has executed
  * @queue: twin: batches for which its module had no room
  * @queued: bytes in there
  * @ack_due: twin: @ack is to be sent
@@ -205,6 +208,7 @@ struct lockstep_flow {
 	uint64_t next;
 	uint64_t end;
 	uint64_t acked;
+	uint64_t executed;
 	STAILQ_HEAD(lockstep_feeds, lockstep_feed) queue;
 	size_t queued;
 	bool ack_due;
@@ -255,6 +259,7 @@ struct lockstep_contest {
  * @node: where the other half is, or NULL
  * @heard_ns: the peer instance was last heard
  * @progress_ns: acks moved, or nothing was outstanding
+ * @executed_ns: the backup executed log, or had none to execute
  * @suspect_ns: when the present suspicion began
  * @hello_seen: the peer instance said HELLO since its node is up
  * @other_seen: another instance said HELLO in its place
@@ -287,6 +292,7 @@ struct lockstep_guest {
 	struct lockstep_node *node;
 	uint64_t heard_ns;
 	uint64_t progress_ns;
+	uint64_t executed_ns;
 	uint64_t suspect_ns;
 	bool hello_seen;
 	bool other_seen;

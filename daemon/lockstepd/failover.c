@@ -54,10 +54,22 @@ static uint64_t patience(const struct lockstep_guest *g, uint64_t ns)
 	return ns / 100 * g->core->cfg.backup_percent;
 }
 
+/* Its host and daemon are well, but its VMM stands still: stopped, or waiting for a disk. */
+static bool is_stuck(const struct lockstep_guest *g)
+{
+	return lockstep_state_rule(g->state)->logs && g->flow.end > g->flow.executed &&
+	       lockstep_guest_now(g) - g->executed_ns >= g->core->cfg.stuck_ns;
+}
+
 static void detect_silence(struct lockstep_guest *g)
 {
 	uint64_t now = lockstep_guest_now(g), limit = patience(g, g->core->cfg.silence_ns);
 
+	if (is_stuck(g)) {
+		lockstep_failover_lost(g, LOCKSTEP_EVENT_PEER_FAILED,
+				       "the backup's VMM does not get on");
+		return;
+	}
 	if (now - g->heard_ns >= limit)
 		reason_set(g, "silence");
 	else if (outstanding(g) && now - g->progress_ns >= limit)
@@ -93,6 +105,7 @@ void lockstep_failover_restart(struct lockstep_guest *g)
 
 	g->heard_ns = now;
 	g->progress_ns = now;
+	g->executed_ns = now;
 	g->suspect_ns = now;
 	if (g->state == LOCKSTEP_STATE_ORPHAN_P || g->state == LOCKSTEP_STATE_ORPHAN_B)
 		g->since_ns = now;

@@ -21,6 +21,7 @@ void lockstep_flow_begin(struct lockstep_guest *g, uint64_t lsn)
 	g->flow.next = lsn;
 	g->flow.end = lsn;
 	g->flow.acked = lsn;
+	g->flow.executed = lsn;
 }
 
 static void queue_pop(struct lockstep_guest *g)
@@ -61,6 +62,8 @@ int lockstep_flow_resume(struct lockstep_guest *g, uint64_t lsn)
 		g->flow.end = lsn;
 	if (g->flow.acked < g->info.stats[LOCKSTEP_S_ACKED])
 		g->flow.acked = g->info.stats[LOCKSTEP_S_ACKED];
+	if (g->flow.executed < g->info.stats[LOCKSTEP_S_EXECUTED])
+		g->flow.executed = g->info.stats[LOCKSTEP_S_EXECUTED];
 	return 0;
 }
 
@@ -82,6 +85,8 @@ void lockstep_flow_log(struct lockstep_guest *g, const void *batch, size_t len)
 	if (end > g->flow.end) {
 		if (g->flow.end <= g->flow.acked)
 			g->progress_ns = lockstep_guest_now(g);
+		if (g->flow.end <= g->flow.executed)
+			g->executed_ns = lockstep_guest_now(g);
 		g->flow.end = end;
 	}
 	/* behind a rewind, what was under way is out of order: it comes again */
@@ -104,7 +109,7 @@ void lockstep_flow_log(struct lockstep_guest *g, const void *batch, size_t len)
 
 static void acked_got(struct lockstep_guest *g, const struct lockstep_message *m)
 {
-	uint64_t lsn = le64toh(m->ack.lsn);
+	uint64_t lsn = le64toh(m->ack.lsn), executed = le64toh(m->ack.executed);
 	int ret;
 
 	if (!lockstep_state_rule(g->state)->logs || m->generation != g->info.generation)
@@ -123,6 +128,10 @@ static void acked_got(struct lockstep_guest *g, const struct lockstep_message *m
 	g->progress_ns = lockstep_guest_now(g);
 	if (lsn > g->flow.acked)
 		g->flow.acked = lsn;
+	if (executed > g->flow.executed) {
+		g->flow.executed = executed;
+		g->executed_ns = g->progress_ns;
+	}
 	/* the module sends nothing again that is acknowledged, whatever a rewind asked for */
 	if (lsn > g->flow.next)
 		g->flow.next = lsn;

@@ -143,6 +143,7 @@ static void core_config(const struct lockstepd *d, struct lockstep_core_config *
 	c->confirm_ns = d->cfg.confirm_ms * LOCKSTEP_NSEC_PER_MSEC;
 	c->backup_percent = (unsigned int)d->cfg.backup_percent;
 	c->resume_ns = d->cfg.resume_ms * LOCKSTEP_NSEC_PER_MSEC;
+	c->stuck_ns = d->cfg.stuck_ms * LOCKSTEP_NSEC_PER_MSEC;
 	c->arbiter_ms = (unsigned int)d->cfg.arbiter_ms;
 	c->arbiter_same_host = d->cfg.arbiter_same_host;
 	c->compress = d->cfg.compress;

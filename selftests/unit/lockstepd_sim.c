@@ -360,6 +360,7 @@ void sim_daemon_start(struct sim *s, int host)
 		.confirm_ns = 500 * SIM_MS,
 		.backup_percent = 150,
 		.resume_ns = 3000 * SIM_MS,
+		.stuck_ns = 60000 * SIM_MS,
 		.arbiter_ms = 500,
 		.compress = s->seed & 1,
 	};

@@ -348,8 +348,10 @@ int sim_module_feed(void *user, uint32_t id, uint64_t generation,
 		return -ESTALE;
 	if (lsn > g->head)
 		return -ERANGE;
-	if (end > g->head && end - g->tail > g->room)
+	if (end > g->head && end - g->tail > g->room) {
+		ack_tell(user, g);	/* as the module: it lives */
 		return -EAGAIN;
+	}
 	for (i = g->head; i < end; i++)
 		if (((const uint8_t *)(batch + 1))[i - lsn] != pattern(i))
 			fail_msg("the twin was fed another byte than was logged at %llu",

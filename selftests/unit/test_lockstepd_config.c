@@ -78,7 +78,7 @@ static void test_everything(void **state)
 				   "[peer c.d]\naddress = c:7471\n[peer b]\naddress = b2:7471\n"
 				   "[arbiter z]\naddress = z:7470\ntimeout = 300ms\nsame-host = yes\n"
 				   "[detect]\nheartbeat = 50ms\nsilence = 2s\nconfirm = 700\n"
-				   "backup = 200\nresume = 1m\n[log]\ncompress = lz4\n"
+				   "backup = 200\nresume = 1m\nstuck = 5m\n[log]\ncompress = lz4\n"
 				   "[guests]\ndefinitions = /d\nvmm = /bin/vmm\nrun = /r\nlogs = /l\n",
 				   &cfg, err, sizeof(err)), 0);
 	assert_string_equal(cfg.keys, "/k");
@@ -98,6 +98,7 @@ static void test_everything(void **state)
 	assert_int_equal(cfg.confirm_ms, 700);
 	assert_int_equal(cfg.backup_percent, 200);
 	assert_int_equal(cfg.resume_ms, 60000);
+	assert_int_equal(cfg.stuck_ms, 300000);
 	assert_true(cfg.compress);
 	assert_string_equal(cfg.vmm, "/bin/vmm");
 	assert_string_equal(cfg.run, "/r");

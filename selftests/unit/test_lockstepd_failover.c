@@ -35,6 +35,8 @@
 /* Longest time a failover may take after mere silence, in ms of virtual time. */
 #define FAILOVER_MS	(1000 * 3 / 2 + 500 * 3 / 2 + 200)
 
+#define STUCK_MS	60000
+
 static void test_pair_primary_first(void **state)
 {
 	struct sim s;
@@ -399,6 +401,41 @@ static void test_slow_twin_drains_before_it_claims(void **state)
 	sim_exit(&s);
 }
 
+/* Its VMM is stopped, or hangs: log is acknowledged, and none is executed. */
+static void test_backup_is_stuck(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_pair(&s);
+	sim_guest(&s, SIM_B)->rate = 0;
+	sim_run(&s, STUCK_MS - 5000);
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_wait(&s, SIM_A, S(SOLO), 10000);
+	sim_wait(&s, SIM_B, GONE, 30000);
+	sim_exit(&s);
+}
+
+/* One that gets on, however slowly, or has nothing to do, is not stuck. */
+static void test_slow_or_idle_is_not_stuck(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_pair(&s);
+	sim_guest(&s, SIM_B)->rate = 1;
+	sim_run(&s, 2 * STUCK_MS);
+	sim_guest(&s, SIM_B)->rate = 200;
+	sim_run(&s, 1000);
+	sim_guest(&s, SIM_A)->rate = 0;
+	sim_run(&s, 2 * STUCK_MS);
+	sim_guest(&s, SIM_A)->rate = 200;
+	sim_run(&s, 1000);
+	sim_expect(&s, SIM_A, S(PROTECTED_P));
+	sim_expect(&s, SIM_B, S(PROTECTED_B));
+	sim_exit(&s);
+}
+
 static void test_poweroff(void **state)
 {
 	struct sim s;
@@ -657,6 +694,8 @@ int main(void)
 		cmocka_unit_test(test_divergence),
 		cmocka_unit_test(test_divergence_in_the_backlog),
 		cmocka_unit_test(test_slow_twin_drains_before_it_claims),
+		cmocka_unit_test(test_backup_is_stuck),
+		cmocka_unit_test(test_slow_or_idle_is_not_stuck),
 		cmocka_unit_test(test_poweroff),
 		cmocka_unit_test(test_poweroff_told),
 		cmocka_unit_test(test_poweroff_alone),

@@ -226,6 +226,19 @@ def backup_vmm_killed(case, a, b, lab):
     case.event(b, "guest.gone", '"failed":true')
 
 
+def backup_vmm_stopped(case, a, b, lab):
+    """SIGSTOP of the backup's VMM alone: its log is acknowledged, and none executed. It is given up, and ended."""
+    pair = case.pair
+    pair.restart_daemon(a, "s/^silence/stuck = 10s\\nsilence/")
+    case.back()
+    b.run(f"kill -STOP $(cat /sys/kernel/lockstep/{NAME}/vmm_pid)")
+    pair.wait_state(a, "solo", 90)
+    case.event(a, "guest.unprotected", "VMM does not get on", "remedy")
+    case.goes_on()
+    case.ends(a, b)
+    pair.restart_daemon(a, "/^stuck/d")
+
+
 # -- hosts ----------------------------------------------------------------------
 
 def old_host_back(case, a, b, lab):
@@ -317,7 +330,8 @@ def arbiter_restored(case, a, b, lab):
 CASES = [stopped_shortly, claim_reply_lost]
 MORE = [clocks_set, users, strangers, primary_daemon_stalled, arbiter_restored, two_arbiters, lossy_link,
         backup_reboots_quickly, primary_does_not_hear, backup_does_not_hear, old_host_back,
-        backup_daemon_killed_then_primary, backup_daemon_stalled, backup_vmm_killed]
+        backup_daemon_killed_then_primary, backup_daemon_stalled, backup_vmm_killed,
+        backup_vmm_stopped]
 
 
 def main(lab):
