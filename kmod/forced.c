@@ -340,29 +340,32 @@ bool lockstep_forced_take(struct lockstep_guest *guest)
 
 /* ---- a twin ---- */
 
-/* Alarms for what is on their side of the position; it may be early for both. */
-static void alarms_set(struct lockstep_forced *forced, u64 left)
+/* Instructions until the guide says that the position is near; 0: it is, or it is not known. */
+static u64 guide_left(struct lockstep_forced *forced)
 {
-	u64 instructions;
+	u64 near;
 
-	if (left > forced->pmc.margin)
-		lockstep_pmc_alarm_set(&forced->pmc, left - forced->pmc.margin);
-	if (!forced->instructions || !instructions_read(forced, &instructions))
-		return;
-	instructions += forced->pmc.guide_margin;
-	if (forced->instructions > instructions)
-		lockstep_pmc_guide_set(&forced->pmc, forced->instructions - instructions);
+	if (!forced->instructions || !instructions_read(forced, &near))
+		return 0;
+	near += forced->pmc.guide_margin;
+	return forced->instructions > near ? forced->instructions - near : 0;
 }
 
-/* Is there an alarm to come? Without events left it can't be far, whatever the guide says. */
-static bool is_far(struct lockstep_forced *forced, u64 left)
+/* The vCPU comes out of the guest at the margin of each; early for the other does no harm. */
+static void alarms_set(struct lockstep_forced *forced, u64 left)
 {
-	u64 instructions;
+	u64 guide = guide_left(forced);
 
 	if (left > forced->pmc.margin)
-		return true;
-	return left && forced->instructions && instructions_read(forced, &instructions) &&
-	       instructions + forced->pmc.guide_margin < forced->instructions;
+		lockstep_pmc_alarm_set(forced->pmc.alarm, left - forced->pmc.margin);
+	if (guide)
+		lockstep_pmc_alarm_set(forced->pmc.guide, guide);
+}
+
+/* Is an alarm to come? Without events left it can't be far, whatever the guide says. */
+static bool is_far(struct lockstep_forced *forced, u64 left)
+{
+	return left > forced->pmc.margin || (left && guide_left(forced));
 }
 
 /**
@@ -499,7 +502,7 @@ int lockstep_forced_arrive(struct lockstep_guest *guest)
 	u64 now = 0;
 	int ret;
 
-	lockstep_pmc_alarm_clear(&forced->pmc);
+	lockstep_pmc_alarms_clear(&forced->pmc);
 	forced->reached = false;
 	forced->passed = false;
 	forced->target = false;

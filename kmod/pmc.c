@@ -191,11 +191,12 @@ u32 lockstep_pmc_margin(void)
 static void counter_overflow(struct perf_event *event, struct perf_sample_data *data,
 			     struct pt_regs *regs)
 {
-	/* The NMI has done it: the vCPU is out of the guest. perf has loaded the period again: once. */
+	/* The NMI has done it: the vCPU is out of the guest. perf goes on with the period: once. */
 	event->hw.sample_period = PERIOD_NEVER;
 }
 
-static struct perf_event *event_create(u32 counter, bool alarm)
+/* @event: out, NULL after an error. Return: 0 or -errno */
+static int event_create(struct perf_event **event, u32 counter, bool alarm)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_RAW,
@@ -205,25 +206,27 @@ static struct perf_event *event_create(u32 counter, bool alarm)
 		.exclude_host = 1,
 		.sample_period = alarm ? PERIOD_NEVER : 0,
 	};
+	int ret;
 
-	return perf_event_create_kernel_counter(&attr, -1, current, counter_overflow, NULL);
+	*event = perf_event_create_kernel_counter(&attr, -1, current, counter_overflow, NULL);
+	if (!IS_ERR(*event))
+		return 0;
+	ret = PTR_ERR(*event);
+	*event = NULL;
+	return ret;
 }
 
 static void guide_create(struct lockstep_pmc *pmc, const char *name)
 {
 	u64 value;
 
-	pmc->guide = event_create(LOCKSTEP_COUNTER_INSTRUCTIONS, true);
-	if (IS_ERR(pmc->guide)) {
-		pmc->guide = NULL;
-	} else if (lockstep_pmc_guide_read(pmc, &value)) {
-		perf_event_release_kernel(pmc->guide);
-		pmc->guide = NULL;
-	}
-	if (!pmc->guide)
+	if (!guided)
+		return;
+	pmc->guide_margin = margin_instructions;
+	if (event_create(&pmc->guide, LOCKSTEP_COUNTER_INSTRUCTIONS, true) ||
+	    lockstep_pmc_guide_read(pmc, &value))
 		pr_info("%s: no counter left for instructions: as a twin it steps by branches alone\n",
 			name);
-	pmc->guide_margin = margin_instructions;
 }
 
 /**
@@ -239,28 +242,17 @@ void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name)
 	*pmc = (struct lockstep_pmc){ .kind = LOCKSTEP_COUNTER_STOPS };
 	if (wanted == LOCKSTEP_COUNTER_STOPS)
 		return;
-	pmc->count = event_create(wanted, false);
-	if (IS_ERR(pmc->count)) {
-		ret = PTR_ERR(pmc->count);
-		pmc->count = NULL;
-		goto err;
-	}
-	pmc->alarm = event_create(wanted, true);
-	if (IS_ERR(pmc->alarm)) {
-		ret = PTR_ERR(pmc->alarm);
-		pmc->alarm = NULL;
-		goto err;
-	}
 	pmc->kind = wanted;
 	pmc->margin = margin;
-	ret = lockstep_pmc_read(pmc, &value);
-	if (ret)
-		goto err;
-	if (guided)
+	ret = event_create(&pmc->count, wanted, false);
+	if (!ret)
+		ret = event_create(&pmc->alarm, wanted, true);
+	if (!ret)
+		ret = lockstep_pmc_read(pmc, &value);
+	if (!ret) {
 		guide_create(pmc, name);
-	return;
-
-err:
+		return;
+	}
 	pr_warn("%s: no performance counter for it (error %d: %s): inputs wait for the guest's next exit\n",
 		name, ret, ret == -EOPNOTSUPP ? "this CPU or kernel does not count guests" :
 		ret == -EBUSY || ret == -EINVAL ? "all are in use: nmi_watchdog=0 frees one" :
@@ -318,32 +310,20 @@ int lockstep_pmc_guide_read(const struct lockstep_pmc *pmc, u64 *value)
 
 /**
  * lockstep_pmc_alarm_set() - have the vCPU out of the guest after some events
- * @pmc: of the calling thread, which may sleep
- * @events:  from now on
+ * @alarm: alarm or guide of the calling thread, which may sleep
+ * @events:  of it, from now on
  *
  * Return: 0 or -errno
  */
-int lockstep_pmc_alarm_set(struct lockstep_pmc *pmc, u64 events)
+int lockstep_pmc_alarm_set(struct perf_event *alarm, u64 events)
 {
-	return perf_event_period(pmc->alarm, max_t(u64, events, PERIOD_MIN));
+	return perf_event_period(alarm, max_t(u64, events, PERIOD_MIN));
 }
 
-/**
- * lockstep_pmc_guide_set() - have it out of the guest after some instructions, too
- * @pmc: of the calling thread, which may sleep; with a guide
- * @instructions: from now on
- *
- * Return: 0 or -errno
- */
-int lockstep_pmc_guide_set(struct lockstep_pmc *pmc, u64 instructions)
+/* Neither alarm nor guide. */
+void lockstep_pmc_alarms_clear(struct lockstep_pmc *pmc)
 {
-	return perf_event_period(pmc->guide, max_t(u64, instructions, PERIOD_MIN));
-}
-
-/* Neither of them. */
-void lockstep_pmc_alarm_clear(struct lockstep_pmc *pmc)
-{
-	lockstep_pmc_alarm_set(pmc, PERIOD_NEVER);
+	lockstep_pmc_alarm_set(pmc->alarm, PERIOD_NEVER);
 	if (pmc->guide)
-		lockstep_pmc_guide_set(pmc, PERIOD_NEVER);
+		lockstep_pmc_alarm_set(pmc->guide, PERIOD_NEVER);
 }

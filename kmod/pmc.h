@@ -43,8 +43,7 @@ void lockstep_pmc_create(struct lockstep_pmc *pmc, const char *name);
 void lockstep_pmc_destroy(struct lockstep_pmc *pmc);
 int lockstep_pmc_read(const struct lockstep_pmc *pmc, u64 *value);
 int lockstep_pmc_guide_read(const struct lockstep_pmc *pmc, u64 *value);
-int lockstep_pmc_alarm_set(struct lockstep_pmc *pmc, u64 events);
-int lockstep_pmc_guide_set(struct lockstep_pmc *pmc, u64 instructions);
-void lockstep_pmc_alarm_clear(struct lockstep_pmc *pmc);
+int lockstep_pmc_alarm_set(struct perf_event *alarm, u64 events);
+void lockstep_pmc_alarms_clear(struct lockstep_pmc *pmc);
 
 #endif
