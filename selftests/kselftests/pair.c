@@ -152,9 +152,11 @@ static int feed(struct pair *pair, struct nl_msg *msg)
 	return ret ?: 1;
 }
 
-static void feed_waiting(struct pair *pair)
+static void feed_waiting(struct pair *pair, int most_ms)
 {
-	while (!pair->cut_log && pair->waiting && feed(pair, pair->waiting))
+	long end = now_ms() + most_ms;
+
+	while (!pair->cut_log && pair->waiting && now_ms() <= end && feed(pair, pair->waiting))
 		pair_lose(pair);
 }
 
@@ -190,7 +192,10 @@ static void take_ack(struct pair *pair, const struct nl_msg *msg)
 	give_ack(pair);
 }
 
-/* Carry what there is, wait at most so long for more; messages carried. */
+/*
+ * Carry what there is, wait at most so long for more; messages carried. A primary that
+ * writes its log faster than it is carried must not keep us here: the rest is for later.
+ */
 int pair_step(struct pair *pair, int timeout_ms)
 {
 	struct pollfd fds[] = {
@@ -199,17 +204,19 @@ int pair_step(struct pair *pair, int timeout_ms)
 	};
 	struct nl_msg *msg;
 	int n = 0;
+	long end;
 
 	if (!pair->nl_p.first && !pair->nl_t.first)
 		poll(fds, 2, timeout_ms);
-	while ((msg = nl_next(&pair->nl_p, 0))) {
+	end = now_ms() + timeout_ms;
+	while (now_ms() <= end && (msg = nl_next(&pair->nl_p, 0))) {
 		n++;
 		if (nl_cmd(msg) == LOCKSTEP_CMD_LOG)
 			take_log(pair, msg);
 		else
 			free(msg);
 	}
-	feed_waiting(pair);
+	feed_waiting(pair, timeout_ms);
 	while ((msg = nl_next(&pair->nl_t, 0))) {
 		n++;
 		if (nl_cmd(msg) == LOCKSTEP_CMD_ACK)
