@@ -33,6 +33,7 @@ memory: guest=1024, host=1024
 ata0-master: type=cdrom, path=cd.iso, status=inserted
 boot: cdrom
 clock: sync=none, time0=1700000000
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 com1: enabled=1, mode=file, dev=script.log
 com2: enabled=1, mode=file, dev=console.log
 log: bochs.log
