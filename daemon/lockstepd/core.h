@@ -120,6 +120,7 @@ struct lockstep_core_config {
  * @lz4: it takes the log compressed
  * @heard_ns: last heartbeat
  * @turn: which guest the next heartbeat begins with
+ * @traits: what its host is like, as it said while up
  * @feed_bytes: log from it that waits for twins' modules
  * @paused: it was stopped for that
  */
@@ -134,6 +135,7 @@ struct lockstep_node {
 	bool lz4;
 	uint64_t heard_ns;
 	unsigned int turn;
+	struct lockstep_traits traits;
 	size_t feed_bytes;
 	bool paused;
 };
@@ -167,6 +169,7 @@ struct lockstep_arbiter_view {
  * @requests: under way at the arbiter, with or without a guest that waits
  * @arbiter: back end, or NULL without one; is destroyed before the core
  * @view: what is known of it
+ * @traits: what this host is like
  * @tick_ns: last lockstep_core_tick()
  */
 struct lockstep_core {
@@ -178,6 +181,7 @@ struct lockstep_core {
 	LIST_HEAD(, lockstep_contest_op) requests;
 	struct lockstep_arbiter *arbiter;
 	struct lockstep_arbiter_view view;
+	struct lockstep_traits traits;
 	uint64_t tick_ns;
 };
 
@@ -345,6 +349,8 @@ void lockstep_core_writable(struct lockstep_core *core, struct lockstep_node *no
 void lockstep_core_node_up(struct lockstep_core *core, struct lockstep_node *node,
 			   const struct lockstep_uuid *boot_id);
 void lockstep_core_node_down(struct lockstep_core *core, struct lockstep_node *node);
+/** lockstep_core_traits_set() - what this host is like; the peers are told if that is new */
+void lockstep_core_traits_set(struct lockstep_core *core, const struct lockstep_traits *traits);
 void lockstep_core_message(struct lockstep_core *core, struct lockstep_node *node,
 			   const struct lockstep_message *m);
 void lockstep_core_heartbeat(struct lockstep_core *core, struct lockstep_node *node,

@@ -37,6 +37,7 @@ struct lockstepd_mapreduce;
  * @events_event: state changes from the module
  * @tick: timer of the core
  * @module_ns: when the module was last looked for
+ * @lasting: what this host is like as long as it runs
  * @congested: nodes whose queue is full: the module's log is not read
  * @launcher: VMMs
  * @mapreduce: the process that carries this node's share of MapReduce, or NULL
@@ -57,6 +58,7 @@ struct lockstepd {
 	struct event *events_event;
 	struct event *tick;
 	uint64_t module_ns;
+	struct lockstep_traits lasting;
 	unsigned int congested;
 	struct lockstepd_launcher *launcher;
 	struct lockstepd_mapreduce *mapreduce;
@@ -103,6 +105,11 @@ void lockstepd_module_close(struct lockstepd *d);
 void lockstepd_module_kick(struct lockstepd *d);
 /** lockstepd_module_throttle() - read the log, or leave it in the module */
 void lockstepd_module_throttle(struct lockstepd *d);
+
+/* --- traits.c ------------------------------------------------------------- */
+
+/** lockstepd_traits_look() - tell the core what this host is like now */
+void lockstepd_traits_look(struct lockstepd *d);
 
 /* --- control.c ------------------------------------------------------------ */
 

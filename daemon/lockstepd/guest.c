@@ -371,6 +371,26 @@ void lockstep_core_writable(struct lockstep_core *core, struct lockstep_node *no
 			lockstep_flow_resume(g, g->flow.next);
 }
 
+static void traits_send(struct lockstep_core *core, struct lockstep_node *node)
+{
+	struct lockstep_message m = { .type = LOCKSTEP_MESSAGE_TRAITS, .traits = core->traits };
+
+	if (core->traits.n)
+		core->ops->send(core->user, node, &m);
+}
+
+void lockstep_core_traits_set(struct lockstep_core *core, const struct lockstep_traits *traits)
+{
+	struct lockstep_node *node;
+
+	if (!memcmp(&core->traits, traits, sizeof(*traits)))
+		return;
+	core->traits = *traits;
+	TAILQ_FOREACH(node, &core->nodes, entry)
+		if (node->up)
+			traits_send(core, node);
+}
+
 void lockstep_core_node_up(struct lockstep_core *core, struct lockstep_node *node,
 			   const struct lockstep_uuid *boot_id)
 {
@@ -381,6 +401,8 @@ void lockstep_core_node_up(struct lockstep_core *core, struct lockstep_node *nod
 	node->synced = false;
 	node->lz4 = false;
 	node->boot_id = *boot_id;
+	memset(&node->traits, 0, sizeof(node->traits));
+	traits_send(core, node);
 	TAILQ_FOREACH(g, &core->guests, entry) {
 		if (g->node == node) {
 			g->hello_seen = false;
@@ -433,6 +455,9 @@ void lockstep_core_message(struct lockstep_core *core, struct lockstep_node *nod
 		return;
 	case LOCKSTEP_MESSAGE_SYNC:
 		lockstep_pair_sync_got(core, node);
+		return;
+	case LOCKSTEP_MESSAGE_TRAITS:
+		node->traits = m->traits;
 		return;
 	default:
 		break;

@@ -287,6 +287,7 @@ void lockstepd_module_look(struct lockstepd *d)
 	if (now - d->module_ns < LOOK_NS)
 		return;
 	d->module_ns = now;
+	lockstepd_traits_look(d);
 	if (!d->nl) {
 		module_open(d);
 		return;

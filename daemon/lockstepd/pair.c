@@ -48,6 +48,9 @@ void lockstep_pair_announce(struct lockstep_guest *g)
 static bool fits(struct lockstep_guest *g, const struct lockstep_node *node,
 		 const struct lockstep_hello *h)
 {
+	const char *there = lockstep_traits_find(&node->traits, "arch");
+	const char *here = lockstep_traits_find(&g->core->traits, "arch");
+
 	if (h->abi != LOCKSTEP_ABI_VERSION)
 		lockstep_guest_alarm(g, "guest.mismatch",
 				     "%s has module ABI %u, this host has %u: install the same version on both",
@@ -56,6 +59,10 @@ static bool fits(struct lockstep_guest *g, const struct lockstep_node *node,
 		lockstep_guest_alarm(g, "guest.mismatch",
 				     "%s counts positions by %u, this host by %u: both hosts need the same kind of CPU",
 				     node->name, h->counter, g->info.counter);
+	else if (there && here && strcmp(there, here))
+		lockstep_guest_alarm(g, "guest.mismatch",
+				     "%s has a CPU with %s, this host one with %s: both hosts need the same kind of CPU",
+				     node->name, there, here);
 	else
 		return true;
 	return false;

@@ -4,6 +4,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <lz4.h>
@@ -30,6 +31,7 @@ static const char *const names[] = {
 	[LOCKSTEP_MESSAGE_RESULT] = "RESULT",
 	[LOCKSTEP_MESSAGE_LOG_LZ4] = "LOG_LZ4",
 	[LOCKSTEP_MESSAGE_SWITCH] = "SWITCH",
+	[LOCKSTEP_MESSAGE_TRAITS] = "TRAITS",
 };
 
 const char *lockstep_message_name(enum lockstep_message_type type)
@@ -47,6 +49,7 @@ static bool is_of_guest(enum lockstep_message_type type)
 	case LOCKSTEP_MESSAGE_BYE:
 	case LOCKSTEP_MESSAGE_START:
 	case LOCKSTEP_MESSAGE_RESULT:
+	case LOCKSTEP_MESSAGE_TRAITS:
 		return false;
 	default:
 		return true;
@@ -124,6 +127,81 @@ static void hello_read(struct lockstep_reader *r, struct lockstep_hello *h)
 	read_uuid(r, &h->boot_id);
 }
 
+/* What is shown to people and compared: nothing that a terminal would act on. */
+static bool printable(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+static bool trait_valid(const struct lockstep_trait *t)
+{
+	const char *c;
+
+	if (!t->name[0] || t->name[strspn(t->name, "abcdefghijklmnopqrstuvwxyz_")])
+		return false;
+	for (c = t->value; *c; c++)
+		if (!printable(*c))
+			return false;
+	return true;
+}
+
+static bool traits_valid(const struct lockstep_traits *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->n && i < LOCKSTEP_TRAITS_MAX; i++)
+		if (!trait_valid(&t->trait[i]))
+			return false;
+	return t->n <= LOCKSTEP_TRAITS_MAX;
+}
+
+static void traits_write(struct lockstep_writer *w, const struct lockstep_traits *t)
+{
+	unsigned int i;
+
+	lockstep_write_u16(w, t->n);
+	for (i = 0; i < t->n; i++) {
+		lockstep_write_str(w, t->trait[i].name);
+		lockstep_write_str(w, t->trait[i].value);
+	}
+}
+
+static void traits_read(struct lockstep_reader *r, struct lockstep_traits *t)
+{
+	unsigned int i;
+
+	t->n = lockstep_read_u16(r);
+	for (i = 0; i < t->n && i < LOCKSTEP_TRAITS_MAX; i++) {
+		lockstep_read_str(r, t->trait[i].name, sizeof(t->trait[i].name));
+		lockstep_read_str(r, t->trait[i].value, sizeof(t->trait[i].value));
+	}
+}
+
+void lockstep_traits_add(struct lockstep_traits *t, const char *name, const char *value)
+{
+	struct lockstep_trait *trait = &t->trait[t->n];
+	char *c;
+
+	if (t->n == LOCKSTEP_TRAITS_MAX)
+		return;
+	snprintf(trait->name, sizeof(trait->name), "%s", name);
+	snprintf(trait->value, sizeof(trait->value), "%s", value);
+	for (c = trait->value; *c; c++)
+		if (!printable(*c))
+			*c = '?';
+	t->n++;
+}
+
+const char *lockstep_traits_find(const struct lockstep_traits *t, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->n; i++)
+		if (!strcmp(t->trait[i].name, name))
+			return t->trait[i].value;
+	return NULL;
+}
+
 /* The module gives and takes acks in little-endian. */
 static void ack_write(struct lockstep_writer *w, const struct lockstep_ack *ack)
 {
@@ -191,6 +269,9 @@ static void body_write(struct lockstep_writer *w, const struct lockstep_message 
 	case LOCKSTEP_MESSAGE_DIVERGED:
 		divergence_write(w, &m->divergence);
 		break;
+	case LOCKSTEP_MESSAGE_TRAITS:
+		traits_write(w, &m->traits);
+		break;
 	case LOCKSTEP_MESSAGE_FAILED:
 	case LOCKSTEP_MESSAGE_START:
 	case LOCKSTEP_MESSAGE_RESULT:
@@ -210,6 +291,8 @@ int lockstep_message_encode(const struct lockstep_message *m, void *buf, size_t 
 	if (!head_valid(m))
 		return -EINVAL;
 	if (m->type == LOCKSTEP_MESSAGE_HELLO && !hello_valid(&m->hello))
+		return -EINVAL;
+	if (m->type == LOCKSTEP_MESSAGE_TRAITS && !traits_valid(&m->traits))
 		return -EINVAL;
 
 	lockstep_writer_init(&w, buf, size);
@@ -263,6 +346,9 @@ static int body_read(struct lockstep_reader *r, struct lockstep_message *m)
 	case LOCKSTEP_MESSAGE_DIVERGED:
 		divergence_read(r, &m->divergence);
 		return m->divergence.reason <= LOCKSTEP_DIVERGENCE_STALL ? 0 : -EBADMSG;
+	case LOCKSTEP_MESSAGE_TRAITS:
+		traits_read(r, &m->traits);
+		return lockstep_reader_ok(r) && traits_valid(&m->traits) ? 0 : -EBADMSG;
 	case LOCKSTEP_MESSAGE_FAILED:
 	case LOCKSTEP_MESSAGE_START:
 	case LOCKSTEP_MESSAGE_RESULT:

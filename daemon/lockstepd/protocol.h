@@ -21,6 +21,7 @@
  * The course of a guest's life:
  *
  *	primary (node a)			twin (node b)
+ *	TRAITS			->	<-	TRAITS
  *	HELLO {SOLO, FRESH}	->
  *				<-	HELLO {SYNC_DST, peer = a's}
  *	OPENED {g+1}		->		(after `open` g+1 is with the arbiter)
@@ -29,8 +30,8 @@
  *	LOG, LOG_LZ4 ...	->
  *				<-	ACK ...
  *
- * HELLO of every guest, closed by one SYNC, is sent whenever the plane comes
- * up, and HELLO of one when it is attached or changes. A pair that finds itself
+ * TRAITS, HELLO of every guest and one SYNC are sent whenever the plane comes
+ * up, TRAITS when they change, and HELLO of one when it is attached or changes. A pair that finds itself
  * in HELLO with the same instances and generation goes on from the twin's LSN.
  */
 #ifndef LOCKSTEPD_PROTOCOL_H
@@ -46,8 +47,11 @@
 #include "transport/transport.h"
 
 #define LOCKSTEPD_CHANNEL	1	/* of struct lockstep_msg */
-#define LOCKSTEPD_VERSION	1
+#define LOCKSTEPD_VERSION	2
 #define LOCKSTEPD_TEXT_MAX	255	/* characters of a text in a message */
+#define LOCKSTEP_TRAITS_MAX	10	/* of one node */
+#define LOCKSTEP_TRAIT_NAME_MAX	15	/* characters */
+#define LOCKSTEP_TRAIT_MAX	63
 
 /* Bytes that any encoded message fits into; a LOG needs its batch besides. */
 #define LOCKSTEPD_MESSAGE_MAX	1024
@@ -72,6 +76,7 @@
  * @LOCKSTEP_MESSAGE_RESULT: node: what became of a START
  * @LOCKSTEP_MESSAGE_LOG_LZ4: primary: the same as LOG, compressed; to who said LOCKSTEP_HELLO_LZ4
  * @LOCKSTEP_MESSAGE_SWITCH: primary: parked, all is said and released: go live
+ * @LOCKSTEP_MESSAGE_TRAITS: node: what its host is like
  */
 enum lockstep_message_type {
 	LOCKSTEP_MESSAGE_HELLO		= 1,
@@ -90,6 +95,7 @@ enum lockstep_message_type {
 	LOCKSTEP_MESSAGE_RESULT		= 14,
 	LOCKSTEP_MESSAGE_LOG_LZ4	= 15,
 	LOCKSTEP_MESSAGE_SWITCH		= 16,
+	LOCKSTEP_MESSAGE_TRAITS		= 17,
 	__LOCKSTEP_MESSAGE_LAST,
 	LOCKSTEP_MESSAGE_MAX		= __LOCKSTEP_MESSAGE_LAST - 1
 };
@@ -125,6 +131,26 @@ struct lockstep_hello {
 };
 
 /**
+ * struct lockstep_trait - one thing that a node's host is like
+ * @name: lower-case letters and underscores; see traits.c
+ * @value: printable ASCII, for comparing
+ */
+struct lockstep_trait {
+	char name[LOCKSTEP_TRAIT_NAME_MAX + 1];
+	char value[LOCKSTEP_TRAIT_MAX + 1];
+};
+
+/**
+ * struct lockstep_traits - body of TRAITS
+ * @n: how many; those behind them are zero
+ * @trait: in any order; a receiver passes over names that it does not know
+ */
+struct lockstep_traits {
+	uint16_t n;
+	struct lockstep_trait trait[LOCKSTEP_TRAITS_MAX];
+};
+
+/**
  * struct lockstep_divergence_info - where and how a twin differs
  * @reason: enum lockstep_divergence
  * @pos: where the twin is
@@ -155,6 +181,7 @@ struct lockstep_divergence_info {
  *	LZ4 block, and how many bytes it has to make
  * @request: START, RESULT: pairs them
  * @error: RESULT: 0, or a positive errno value
+ * @traits: TRAITS
  * @text: FAILED: why; START: name of the guest; RESULT: in words
  */
 struct lockstep_message {
@@ -168,6 +195,7 @@ struct lockstep_message {
 		uint64_t lsn;
 		struct lockstep_ack ack;
 		struct lockstep_divergence_info divergence;
+		struct lockstep_traits traits;
 		struct {
 			const void *data;
 			size_t len;
@@ -216,6 +244,12 @@ int lockstep_message_encode(const struct lockstep_message *m, void *buf, size_t 
  * Return: 0, -EPROTONOSUPPORT for another version, -EBADMSG otherwise.
  */
 int lockstep_message_decode(const void *data, size_t len, struct lockstep_message *m);
+
+/** lockstep_traits_add() - one more; what is too long is cut, what can't be shown becomes '?' */
+void lockstep_traits_add(struct lockstep_traits *t, const char *name, const char *value);
+
+/** lockstep_traits_find() - the value of one, or NULL: it was not told */
+const char *lockstep_traits_find(const struct lockstep_traits *t, const char *name);
 
 /** lockstep_message_name() - for messages to people; never NULL */
 const char *lockstep_message_name(enum lockstep_message_type type);

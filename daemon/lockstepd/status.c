@@ -53,6 +53,33 @@ static struct json_object *arbiter_json(const struct lockstep_core *core)
 	return o;
 }
 
+static struct json_object *traits_json(const struct lockstep_traits *traits)
+{
+	struct json_object *o = json_object_new_object();
+	unsigned int i;
+
+	for (i = 0; o && i < traits->n; i++)
+		lockstep_json_add_str(o, traits->trait[i].name, traits->trait[i].value);
+	return o;
+}
+
+static struct json_object *nodes_json(const struct lockstep_core *core)
+{
+	struct json_object *a = json_object_new_array(), *o;
+	const struct lockstep_node *node;
+
+	TAILQ_FOREACH(node, &core->nodes, entry) {
+		o = a ? json_object_new_object() : NULL;
+		if (!o)
+			continue;
+		lockstep_json_add_str(o, "node", node->name);
+		lockstep_json_add_bool(o, "up", node->up);
+		json_object_object_add(o, "traits", traits_json(&node->traits));
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
 struct json_object *lockstep_core_status(struct lockstep_core *core)
 {
 	struct json_object *o = json_object_new_object(), *a;
@@ -62,6 +89,8 @@ struct json_object *lockstep_core_status(struct lockstep_core *core)
 		return NULL;
 	lockstep_json_add_str(o, "node", core->cfg.node);
 	lockstep_json_add_uuid(o, "boot_id", &core->cfg.boot_id);
+	json_object_object_add(o, "traits", traits_json(&core->traits));
+	json_object_object_add(o, "nodes", nodes_json(core));
 	json_object_object_add(o, "arbiter", arbiter_json(core));
 	a = json_object_new_array();
 	TAILQ_FOREACH(g, &core->guests, entry)

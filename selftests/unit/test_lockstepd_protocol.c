@@ -32,6 +32,21 @@ static struct lockstep_uuid uuid_of(uint8_t b)
 	return u;
 }
 
+/* As many as there may be, as long as they may be. */
+static void traits_fill(struct lockstep_traits *t)
+{
+	char name[LOCKSTEP_TRAIT_NAME_MAX + 10], value[LOCKSTEP_TRAIT_MAX + 10];
+
+	memset(name, 'z', sizeof(name));
+	memset(value, '~', sizeof(value));
+	name[sizeof(name) - 1] = '\0';
+	value[sizeof(value) - 1] = '\0';
+	do {
+		name[0] = (char)('a' + t->n);
+		lockstep_traits_add(t, name, value);
+	} while (t->n < LOCKSTEP_TRAITS_MAX);
+}
+
 static struct lockstep_message message_of(enum lockstep_message_type type)
 {
 	struct lockstep_message m;
@@ -81,6 +96,7 @@ static struct lockstep_message message_of(enum lockstep_message_type type)
 	case LOCKSTEP_MESSAGE_BYE:
 	case LOCKSTEP_MESSAGE_START:
 	case LOCKSTEP_MESSAGE_RESULT:
+	case LOCKSTEP_MESSAGE_TRAITS:
 		memset(&m.guest, 0, sizeof(m.guest));
 		memset(&m.from, 0, sizeof(m.from));
 		memset(&m.to, 0, sizeof(m.to));
@@ -96,6 +112,9 @@ static struct lockstep_message message_of(enum lockstep_message_type type)
 		m.request = 0xdeadbeef;
 		m.error = ENOENT;
 		memset(m.text, 'x', LOCKSTEPD_TEXT_MAX);
+		break;
+	case LOCKSTEP_MESSAGE_TRAITS:
+		traits_fill(&m.traits);
 		break;
 	default:
 		break;
@@ -250,7 +269,7 @@ static void test_decode_refuses_values(void **state)
 
 	(void)state;
 	n = whole(LOCKSTEP_MESSAGE_SYNC, buf, sizeof(buf));
-	buf[0] = 2;
+	buf[0] = LOCKSTEPD_VERSION + 1;
 	assert_int_equal(lockstep_message_decode(buf, n, &m), -EPROTONOSUPPORT);
 	n = whole(LOCKSTEP_MESSAGE_SYNC, buf, sizeof(buf));
 	buf[2] = __LOCKSTEP_MESSAGE_LAST;
@@ -263,6 +282,41 @@ static void test_decode_refuses_values(void **state)
 	n = whole(LOCKSTEP_MESSAGE_HELLO, buf, sizeof(buf));
 	buf[64 + 6 + 7 + 4] = LOCKSTEP_STATE_MAX + 1;
 	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+}
+
+static void test_traits(void **state)
+{
+	struct lockstep_traits t = { 0 };
+	uint8_t buf[LOCKSTEPD_MESSAGE_MAX];
+	struct lockstep_message m;
+	size_t n;
+
+	(void)state;
+	lockstep_traits_add(&t, "cpu", "a\033[2Jb");
+	lockstep_traits_add(&t, "arch", "SVM");
+	assert_string_equal(lockstep_traits_find(&t, "cpu"), "a?[2Jb");
+	assert_string_equal(lockstep_traits_find(&t, "arch"), "SVM");
+	assert_null(lockstep_traits_find(&t, "ar"));
+	traits_fill(&t);
+	lockstep_traits_add(&t, "more", "than there is room for");
+	assert_int_equal(t.n, LOCKSTEP_TRAITS_MAX);
+	assert_null(lockstep_traits_find(&t, "more"));
+
+	/* behind 64 bytes of head: u16 how many, then a byte of length, a name, another, a value */
+	n = whole(LOCKSTEP_MESSAGE_TRAITS, buf, sizeof(buf));
+	assert_int_equal(lockstep_message_decode(buf, n, &m), 0);
+	buf[64]++;
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+	buf[64] -= 2;
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+	buf[64]++;
+	buf[64 + 3] = 'Z';
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+	buf[64 + 3] = 'a';
+	buf[64 + 3 + LOCKSTEP_TRAIT_NAME_MAX + 1] = '\n';
+	assert_int_equal(lockstep_message_decode(buf, n, &m), -EBADMSG);
+	buf[64 + 3 + LOCKSTEP_TRAIT_NAME_MAX + 1] = ' ';
+	assert_int_equal(lockstep_message_decode(buf, n, &m), 0);
 }
 
 static void test_batch_extent(void **state)
@@ -439,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_no_prefix_and_no_tail),
 		cmocka_unit_test(test_encode_refuses_nonsense),
 		cmocka_unit_test(test_decode_refuses_values),
+		cmocka_unit_test(test_traits),
 		cmocka_unit_test(test_batch_extent),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_pack),

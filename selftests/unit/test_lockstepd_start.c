@@ -135,6 +135,38 @@ static void test_unbegun_generation(void **state)
 	sim_exit(&s);
 }
 
+static void arch_set(struct sim *s, int host, const char *arch)
+{
+	struct lockstep_traits t = { 0 };
+
+	lockstep_traits_add(&t, "arch", arch);
+	lockstep_core_traits_set(&s->host[host].core, &t);
+}
+
+/* Where nothing is counted only this tells an Intel host from an AMD one. */
+static void test_other_cpu_is_refused(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 1);
+	arch_set(&s, SIM_A, "SVM");
+	sim_run(&s, 1000);
+	arch_set(&s, SIM_B, "VMX");	/* its module comes later, and is told of */
+	sim_attach(&s, SIM_A, false);
+	sim_attach(&s, SIM_B, true);
+	sim_run(&s, 10000);
+	sim_expect(&s, SIM_A, S(SOLO));
+	sim_expect(&s, SIM_B, S(FREE));
+	assert_string_equal(s.last_alarm, "guest.mismatch");
+	assert_false(s.store.gen[2].open);
+	/* told anew on each connection */
+	arch_set(&s, SIM_B, "SVM");
+	sim_link_reset(&s);
+	sim_wait(&s, SIM_A, S(PROTECTED_P), 10000);
+	sim_exit(&s);
+}
+
 static void test_no_arbiter_no_start(void **state)
 {
 	struct sim s;
@@ -158,6 +190,7 @@ int main(void)
 		cmocka_unit_test(test_stale_disks_are_refused),
 		cmocka_unit_test(test_survivor_starts_again),
 		cmocka_unit_test(test_unbegun_generation),
+		cmocka_unit_test(test_other_cpu_is_refused),
 		cmocka_unit_test(test_no_arbiter_no_start),
 	};
 

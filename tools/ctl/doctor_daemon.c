@@ -64,6 +64,99 @@ static void peer_check(struct ctl_doctor *d, const struct lockstepd_peer_config 
 	}
 }
 
+/**
+ * struct trait - what two hosts of a pair have in common
+ * @name: as lockstepd names it: daemon/lockstepd/traits.c
+ * @what: for people
+ * @result: of a difference: a pair is refused, or it may come to harm
+ * @remedy: what to do on the two hosts
+ */
+struct trait {
+	const char *name;
+	const char *what;
+	enum ctl_result result;
+	const char *remedy;
+};
+
+static const struct trait traits[] = {
+	{ "version", "version of lockstep", CTL_RESULT_WARNING,
+	  "install the same version on both hosts" },
+	{ "abi", "module's ABI version", CTL_RESULT_FAILURE,
+	  "install the same version on both hosts, and load its module" },
+	{ "arch", "kind of virtualisation", CTL_RESULT_FAILURE,
+	  "use two hosts with CPUs of the same kind: a pair of these is refused" },
+	{ "cpu", "CPU", CTL_RESULT_WARNING,
+	  "use two hosts with the same CPU: a guest that sees a difference, as in a last digit of RSQRTPS, diverges" },
+	{ "counter", "counter", CTL_RESULT_FAILURE,
+	  "rmmod lockstep; modprobe lockstep counter=, the same on both hosts: a pair of these is refused" },
+	{ "kernel", "kernel", CTL_RESULT_WARNING,
+	  "boot both hosts with the same kernel: its KVM carries out some of the guest's instructions" },
+	{ "lag_limit_ms", "lag_limit_ms", CTL_RESULT_WARNING,
+	  "set /sys/kernel/lockstep/lag_limit_ms the same on both hosts: after a failover the other one's holds" },
+	{ "log_size", "log_size", CTL_RESULT_WARNING,
+	  "set /sys/kernel/lockstep/log_size the same on both hosts: after a failover the other one's holds" },
+	{ "detect", "detection", CTL_RESULT_WARNING,
+	  "make [detect] of lockstepd.conf the same on both hosts, and restart lockstepd there" },
+};
+
+static struct json_object *node_find(const struct ctl_doctor *d, const char *node)
+{
+	struct json_object *nodes = ctl_object(ctl_object(d->daemon, "status"), "nodes");
+	size_t n = nodes ? json_object_array_length(nodes) : 0, i;
+
+	for (i = 0; i < n; i++) {
+		struct json_object *o = json_object_array_get_idx(nodes, i);
+
+		if (same_text(ctl_string(o, "node"), node))
+			return o;
+	}
+	return NULL;
+}
+
+/* What it has not told is not compared: that a module is not loaded is said apart. */
+static unsigned int traits_check(struct ctl_doctor *d, const char *node, struct json_object *here,
+				 struct json_object *there)
+{
+	unsigned int i, found = 0;
+
+	for (i = 0; i < sizeof(traits) / sizeof(traits[0]); i++) {
+		const char *ours = ctl_string(here, traits[i].name);
+		const char *theirs = ctl_string(there, traits[i].name);
+
+		if (!ours || !theirs || same_text(ours, theirs))
+			continue;
+		ctl_doctor_add(d, "peer-host", traits[i].result, traits[i].remedy,
+			       "%s: its %s is not this host's: %s there, %s here", node,
+			       traits[i].what, theirs, ours);
+		found++;
+	}
+	return found;
+}
+
+/* Does the other host fit this one? */
+static void peer_host_check(struct ctl_doctor *d, const char *node)
+{
+	struct json_object *o = node_find(d, node), *there = ctl_object(o, "traits");
+	struct json_object *here = ctl_object(ctl_object(d->daemon, "status"), "traits");
+	unsigned int found;
+
+	if (!ctl_bool(o, "up"))
+		return;		/* said already */
+	if (!ctl_string(there, "version") || !ctl_string(here, "version")) {
+		ctl_doctor_add(d, "peer-host", CTL_RESULT_UNKNOWN,
+			       "ask again in a second; after that, install the same version on both hosts",
+			       "%s: has not told what its host is like", node);
+		return;
+	}
+	found = traits_check(d, node, here, there);
+	if (!ctl_string(there, "abi"))
+		ctl_doctor_add(d, "peer-host", CTL_RESULT_FAILURE, "modprobe lockstep, there",
+			       "%s: the module is not loaded there", node);
+	else if (!found)
+		ctl_doctor_add(d, "peer-host", CTL_RESULT_OK, NULL,
+			       "%s: CPU, kernel, module and settings are as on this host", node);
+}
+
 static void peers_check(struct ctl_doctor *d)
 {
 	unsigned int i;
@@ -75,11 +168,13 @@ static void peers_check(struct ctl_doctor *d)
 			       "add a section [peer NAME] with the other host's address to lockstepd.conf, and restart lockstepd",
 			       "no other host is configured: a twin has nowhere to run");
 	for (i = 0; i < d->cfg.npeers; i++)
-		if (d->daemon)
+		if (d->daemon) {
 			peer_check(d, &d->cfg.peers[i]);
-		else
+			peer_host_check(d, d->cfg.peers[i].node);
+		} else {
 			ctl_doctor_add(d, "peer", CTL_RESULT_UNKNOWN, "see daemon, above",
 				       "%s: lockstepd can't be asked", d->cfg.peers[i].node);
+		}
 }
 
 /* --- arbiter -------------------------------------------------------------- */
