@@ -15,7 +15,6 @@
 #include "pair.h"
 #include "test.h"
 
-#define END_MS		20000
 #define MANY		1000000		/* rounds: more than any test waits for */
 
 static struct pair pair;
@@ -87,7 +86,7 @@ static bool more_rounds(struct pair *p)
 static void run_some(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, pair_start(&pair));
-	ASSERT_TRUE(pair_until(&pair, some_rounds, END_MS));
+	ASSERT_TRUE(pair_until(&pair, some_rounds, PAIR_END_MS));
 	ASSERT_EQ(LOCKSTEP_STATE_PROTECTED_P, state_p());
 	ASSERT_EQ(LOCKSTEP_STATE_PROTECTED_B, state_t());
 }
@@ -153,7 +152,7 @@ TEST_F(faults, output_differs)
 {
 	pair.twin.spoil = 50;
 	ASSERT_EQ(0, pair_start(&pair));
-	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
+	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, PAIR_END_MS));
 	never_lives(_metadata, LOCKSTEP_DIVERGENCE_OUTPUT);
 	/* the twin's peer goes on: alone, once the arbiter says so */
 	EXPECT_EQ(0, event_p(LOCKSTEP_EVENT_PEER_FAILED));
@@ -200,7 +199,7 @@ TEST_F(faults, clock_differs)
 {
 	pair.tamper = tamper_clock;
 	ASSERT_EQ(0, pair_start(&pair));
-	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
+	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, PAIR_END_MS));
 	EXPECT_TRUE(tampered);
 	never_lives(_metadata, LOCKSTEP_DIVERGENCE_REGISTERS);
 }
@@ -249,7 +248,7 @@ TEST_F(faults, twin_loops)
 	/* from wherever it is it comes to: jmp . */
 	memset(code, 0x90, len);
 	memcpy(code + len - 2, "\xeb\xfe", 2);
-	EXPECT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
+	EXPECT_TRUE(pair_until(&pair, pair_twin_diverged, PAIR_END_MS));
 	EXPECT_EQ(0, ko_parameter_set("stall_ms", "30000"));
 	never_lives(_metadata, LOCKSTEP_DIVERGENCE_STALL);
 }
@@ -268,7 +267,7 @@ TEST_F(faults, record_of_another_kind)
 {
 	pair.tamper = tamper_type;
 	ASSERT_EQ(0, pair_start(&pair));
-	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, END_MS));
+	ASSERT_TRUE(pair_until(&pair, pair_twin_diverged, PAIR_END_MS));
 	never_lives(_metadata, LOCKSTEP_DIVERGENCE_TYPE);
 }
 
@@ -319,7 +318,7 @@ static bool two_wait(struct pair *p)
 static const struct lockstep_batch *batch_get(size_t *len)
 {
 	pair.cut_log = true;
-	if (machine_start(&pair.primary) || !pair_until(&pair, records_wait, END_MS))
+	if (machine_start(&pair.primary) || !pair_until(&pair, records_wait, PAIR_END_MS))
 		return NULL;
 	return nl_get(pair.waiting, LOCKSTEP_A_BATCH, len);
 }
@@ -374,7 +373,7 @@ TEST_F(faults, hole)
 	size_t len;
 
 	ASSERT_NE(NULL, batch_get(&len));
-	ASSERT_TRUE(pair_until(&pair, two_wait, END_MS));
+	ASSERT_TRUE(pair_until(&pair, two_wait, PAIR_END_MS));
 	pair_lose(&pair);
 	pair.cut_log = false;
 	pair_step(&pair, 20);
@@ -388,7 +387,7 @@ TEST_F(faults, hole)
 	nl_put_u64(&msg, LOCKSTEP_A_LSN, 0);
 	EXPECT_EQ(0, nl_talk(&pair.nl_p, &msg, NULL));
 	ASSERT_EQ(0, machine_start(&pair.twin));
-	EXPECT_TRUE(pair_until(&pair, some_rounds, END_MS));
+	EXPECT_TRUE(pair_until(&pair, some_rounds, PAIR_END_MS));
 }
 
 TEST_F(faults, ack_refused)
@@ -428,7 +427,7 @@ static bool stands_still(const struct machine *machine)
 	uint32_t last;
 	int i;
 
-	for (i = 0; i < END_MS / 10 && !machine_sleeps(machine); i++)
+	for (i = 0; i < PAIR_END_MS / 10 && !machine_sleeps(machine); i++)
 		usleep(10000);
 	last = rounds(machine);
 	usleep(100000);
@@ -451,14 +450,14 @@ TEST_F(faults, failover)
 	pair_step(&pair, 50);
 	EXPECT_EQ(0, event_t(LOCKSTEP_EVENT_PEER_FAILED));
 	EXPECT_EQ(LOCKSTEP_STATE_CONTEST_B, state_t());
-	ASSERT_TRUE(pair_until(&pair, pair_twin_drained, END_MS));
+	ASSERT_TRUE(pair_until(&pair, pair_twin_drained, PAIR_END_MS));
 	ASSERT_EQ(0, nl_guest_get(&pair.nl_t, pair.twin.attach.id, &reply));
 	EXPECT_TRUE(nl_get_u32(&reply, LOCKSTEP_A_FLAGS) & LOCKSTEP_FLAG_CLAIMED);
 	/* before the arbiter's word it does nothing but reach its next stop */
 	EXPECT_TRUE(stands_still(&pair.twin));
 	before = rounds(&pair.twin);
 	EXPECT_EQ(0, event_t(LOCKSTEP_EVENT_WON));
-	EXPECT_TRUE(pair_until(&pair, twin_solo, END_MS));
+	EXPECT_TRUE(pair_until(&pair, twin_solo, PAIR_END_MS));
 	EXPECT_LT(0, pair.twin.resent);		/* all it made: nothing was released */
 	for (i = 0; i < 500 && rounds(&pair.twin) < before + 100; i++)
 		usleep(10000);
@@ -605,9 +604,9 @@ TEST_F(faults, sender_signalled)
 	ASSERT_LT(0, sender);
 	ASSERT_EQ(0, kill(sender, SIGTERM));
 	slept = sleeps(sender);
-	EXPECT_TRUE(pair_until(&pair, sender_sleeps, END_MS));
+	EXPECT_TRUE(pair_until(&pair, sender_sleeps, PAIR_END_MS));
 	more_than = rounds(&pair.twin) + 20;
-	EXPECT_TRUE(pair_until(&pair, more_rounds, END_MS));
+	EXPECT_TRUE(pair_until(&pair, more_rounds, PAIR_END_MS));
 }
 
 static bool log_full(struct pair *p)
@@ -635,11 +634,11 @@ TEST_F(faults, log_full)
 	ASSERT_EQ(0, pair_protect(&pair));
 	pair.cut_acks = true;
 	ASSERT_EQ(0, pair_start(&pair));
-	ASSERT_TRUE(pair_until(&pair, log_full, END_MS));
+	ASSERT_TRUE(pair_until(&pair, log_full, PAIR_END_MS));
 	EXPECT_TRUE(stands_still(&pair.primary));
 	EXPECT_GE(64 << 10, nl_stat(&reply, LOCKSTEP_S_LSN));
 	pair.cut_acks = false;
-	EXPECT_TRUE(pair_until(&pair, long_log, END_MS));
+	EXPECT_TRUE(pair_until(&pair, long_log, PAIR_END_MS));
 	EXPECT_EQ(LOCKSTEP_STATE_PROTECTED_B, state_t());
 }
 

@@ -25,7 +25,6 @@
 #define CHANGES		60	/* of logs */
 #define RECORDS_MAX	256	/* of a batch that are changed */
 #define LONGER		20	/* times as many in a campaign */
-#define END_MS		20000
 
 static struct pair pair;
 static struct chance chance;
@@ -186,7 +185,7 @@ static void still_works(struct __test_metadata *_metadata)
 	anew(_metadata);
 	ASSERT_EQ(0, pair_protect(&pair));
 	ASSERT_EQ(0, pair_start(&pair));
-	EXPECT_TRUE(pair_until(&pair, twin_runs, END_MS));
+	EXPECT_TRUE(pair_until(&pair, twin_runs, PAIR_END_MS));
 }
 
 static unsigned int rounds_of(const char *test, unsigned int usual)
@@ -380,7 +379,7 @@ TEST_F_TIMEOUT(fuzz, log, 240 * LONGER)
 		changes_after = rnd(20);
 		pair.tamper = change_one;
 		ASSERT_EQ(0, pair_start(&pair));
-		EXPECT_TRUE(pair_until(&pair, noticed, END_MS)) {
+		EXPECT_TRUE(pair_until(&pair, noticed, PAIR_END_MS)) {
 			TH_LOG("round %u (%s): it hangs", i, changed[0] ? changed : "nothing changed");
 		}
 		EXPECT_FALSE(goes_on()) {

@@ -13,6 +13,7 @@
 #include "nl.h"
 
 #define PAIR_GENERATION	2
+#define PAIR_END_MS	100000	/* what was not done by then never will be, also where all is slow */
 
 /**
  * struct pair - both sides

@@ -10,8 +10,6 @@
 #include "pair.h"
 #include "test.h"
 
-#define END_MS	20000
-
 static struct pair pair;	/* too large for a stack */
 
 FIXTURE(replay)
@@ -51,7 +49,7 @@ static void run(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, pair_open(&pair, "", ""));
 	ASSERT_EQ(0, pair_protect(&pair));
 	ASSERT_EQ(0, pair_start(&pair));
-	ASSERT_TRUE(pair_until(&pair, pair_both_ended, END_MS)) {
+	ASSERT_TRUE(pair_until(&pair, pair_both_ended, PAIR_END_MS)) {
 		TH_LOG("primary %d (%s %d), twin %d (%s %d), states %d and %d, batches %llu, feed %d",
 		       pair.primary.end, pair.primary.error_at ?: "", pair.primary.error,
 		       pair.twin.end, pair.twin.error_at ?: "", pair.twin.error,

@@ -10,6 +10,10 @@
 /* The harness goes on with the test after a SKIP() in its setup; this does not. */
 #define SKIP_TEST(...)	SKIP(_exit(255), __VA_ARGS__)
 
+/* Also where the kernel looks for mistakes, and takes five times as long. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	150
+
 /* In a fixture's setup. */
 #define NEED_MODULE()								\
 	do {									\

@@ -43,7 +43,7 @@ def run(lab, host, what, programs, settings=""):
         settings += f" {name}={os.environ[name]}" if os.environ.get(name) else ""
     for program in programs:
         done = host.run(f"LOCKSTEP_KO=/lab/lockstep.ko {settings} /lab/ks/{program} 2>&1", check=False,
-                        timeout=3600 if LONG else 300)
+                        timeout=7200 if LONG else 300)
         ksft.points(lab, what, program, done.text, done.status)
         for figure in FIGURE.findall(done.text):
             lab.say(figure)
