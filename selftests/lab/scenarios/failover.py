@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The primary's host loses power at a random time while a client outside talks to the guest: its TCP
 session goes on, nothing acknowledged is lost or reordered, every frame that left the old primary is in the
-survivor's history. FAILOVER_RUNS (5; briefly: 2; long: 100), FAILOVER_SEED (random, printed; the same seed
+survivor's history. FAILOVER_RUNS (3; briefly: 2; long: 100), FAILOVER_SEED (random, printed; the same seed
 repeats the times)."""
 
 import os
@@ -11,7 +11,7 @@ import random
 from labkit import BRIEF, LONG, OTHER_KERNEL, judge, scenario
 from labkit.pair import Pair
 
-RUNS = int(os.environ.get("FAILOVER_RUNS", "100" if LONG else "2" if BRIEF else "5"))
+RUNS = int(os.environ.get("FAILOVER_RUNS", "100" if LONG else "2" if BRIEF else "3"))
 SEED = int(os.environ.get("FAILOVER_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 
@@ -36,7 +36,7 @@ def run(lab, pair, number, delay):
 def main(lab):
     lab.say(f"FAILOVER_SEED={SEED}")
     rng = random.Random(SEED)
-    # Five boots with every tick forced would take long; debian has a failover with them. A guest with 6.12 waits
+    # Boots with every tick forced take long; debian has a failover with them. A guest with 6.12 waits
     # for a tick in a loop without exits when it boots, so it has to have them.
     pair = Pair(lab, "lockstep.run=seqd,mix:-t:3600:-p:100", counter=LONG or OTHER_KERNEL)
     pair.start_arbiter()
