@@ -28,7 +28,7 @@
 #define GUESTS		4
 #define SECONDS		20
 #define SECONDS_LONG	600
-#define TRIES		20000
+#define TRIES		5000
 #define TRIES_LONG	100000
 #define PROGRESS_MS	20000
 
