@@ -19,23 +19,25 @@ static bool same_text(const char *a, const char *b)
 	return a && b && !strcmp(a, b);
 }
 
-static struct json_object *peer_find(const struct ctl_doctor *d, const char *node)
+/* Of what the daemon tells of several nodes, what it tells of this one; NULL: nothing. */
+static struct json_object *node_find(const struct ctl_doctor *d, const char *part,
+				     const char *list, const char *node)
 {
-	struct json_object *peers = ctl_object(ctl_object(d->daemon, "transport"), "peers");
-	size_t n = peers ? json_object_array_length(peers) : 0, i;
+	struct json_object *all = ctl_object(ctl_object(d->daemon, part), list);
+	size_t n = all ? json_object_array_length(all) : 0, i;
 
 	for (i = 0; i < n; i++) {
-		struct json_object *p = json_object_array_get_idx(peers, i);
+		struct json_object *o = json_object_array_get_idx(all, i);
 
-		if (same_text(ctl_string(p, "node"), node))
-			return p;
+		if (same_text(ctl_string(o, "node"), node))
+			return o;
 	}
 	return NULL;
 }
 
 static void peer_check(struct ctl_doctor *d, const struct lockstepd_peer_config *cfg)
 {
-	struct json_object *p = peer_find(d, cfg->node);
+	struct json_object *p = node_find(d, "transport", "peers", cfg->node);
 	uint64_t rtt = ctl_number(p, "rtt_ns");
 	char text[512];
 
@@ -99,20 +101,6 @@ static const struct trait traits[] = {
 	  "make [detect] of lockstepd.conf the same on both hosts, and restart lockstepd there" },
 };
 
-static struct json_object *node_find(const struct ctl_doctor *d, const char *node)
-{
-	struct json_object *nodes = ctl_object(ctl_object(d->daemon, "status"), "nodes");
-	size_t n = nodes ? json_object_array_length(nodes) : 0, i;
-
-	for (i = 0; i < n; i++) {
-		struct json_object *o = json_object_array_get_idx(nodes, i);
-
-		if (same_text(ctl_string(o, "node"), node))
-			return o;
-	}
-	return NULL;
-}
-
 /* What it has not told is not compared: that a module is not loaded is said apart. */
 static unsigned int traits_check(struct ctl_doctor *d, const char *node, struct json_object *here,
 				 struct json_object *there)
@@ -136,7 +124,8 @@ static unsigned int traits_check(struct ctl_doctor *d, const char *node, struct 
 /* Does the other host fit this one? */
 static void peer_host_check(struct ctl_doctor *d, const char *node)
 {
-	struct json_object *o = node_find(d, node), *there = ctl_object(o, "traits");
+	struct json_object *o = node_find(d, "status", "nodes", node);
+	struct json_object *there = ctl_object(o, "traits");
 	struct json_object *here = ctl_object(ctl_object(d->daemon, "status"), "traits");
 	unsigned int found;
 
@@ -150,8 +139,10 @@ static void peer_host_check(struct ctl_doctor *d, const char *node)
 	}
 	found = traits_check(d, node, here, there);
 	if (!ctl_string(there, "abi"))
-		ctl_doctor_add(d, "peer-host", CTL_RESULT_FAILURE, "modprobe lockstep, there",
-			       "%s: the module is not loaded there", node);
+		ctl_doctor_add(d, "peer-host", CTL_RESULT_WARNING,
+			       "modprobe lockstep, there, unless it is for MapReduce only",
+			       "%s: the module is not loaded there: it can't have a half of a guest",
+			       node);
 	else if (!found)
 		ctl_doctor_add(d, "peer-host", CTL_RESULT_OK, NULL,
 			       "%s: CPU, kernel, module and settings are as on this host", node);

@@ -9,7 +9,7 @@
 import os
 import re
 
-from . import judge, wire
+from . import LONG, judge, wire
 from .agent import Gone
 from .host import HostError
 from .pair import MAC
@@ -201,10 +201,14 @@ def run(lab, pair, cases, fresh=True):
             _clean(lab, pair)
 
 
-def chosen(cases, variable):
-    """Those that an environment variable names (comma separated), in the order they are in; or all."""
+def chosen(short, more, variable):
+    """Those that an environment variable names (comma separated), in the order they are in; or the short form's, or,
+    in the long form, all."""
+    cases = short + more
     names = os.environ.get(variable, "").split(",")
     unknown = [n for n in names if n and n not in [f.__name__ for f in cases]]
     if unknown:
         raise HostError(f"{variable}: no case {unknown[0]}")
-    return [f for f in cases if f.__name__ in names] if names != [""] else cases
+    if names != [""]:
+        return [f for f in cases if f.__name__ in names]
+    return cases if LONG else short

@@ -8,7 +8,7 @@ selftests/unit/test_lockstepd_edges.c. EDGES_CASES selects some (comma separated
 import os
 import re
 
-from labkit import LONG, ksft, parts, scenario
+from labkit import ksft, parts, scenario
 from labkit.case import chosen, run
 from labkit.pair import NAME, Pair
 
@@ -144,7 +144,7 @@ def main(lab):
     for host in pair.hosts:
         host.files.update(ksft.modules("lockstep_failpoint"))
     pair.start_arbiter()
-    run(lab, pair, chosen(CASES + (MORE if LONG or os.environ.get("EDGES_CASES") else []), "EDGES_CASES"))
+    run(lab, pair, chosen(CASES, MORE, "EDGES_CASES"))
 
 
 scenario(main)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 
-from labkit import LONG, parts, scenario
+from labkit import parts, scenario
 from labkit.case import OVER, PROTECTED, chosen, run
 from labkit.pair import ARBITER_NODE, ARBITER_PORT, DAEMON_PORT, NAME, Pair
 
@@ -339,8 +339,7 @@ def main(lab):
     pair.start_arbiter()
     pair.lab.wait_for(lambda: "serving" in pair.arbiter.text, 30, "the arbiter")
     shutil.copytree(os.path.join(lab.dir, "arbiter"), os.path.join(lab.dir, "arbiter.copy"))
-    every = CASES + MORE if LONG or os.environ.get("FAULTS_CASES") else CASES
-    run(lab, pair, chosen(every, "FAULTS_CASES"), fresh=False)
+    run(lab, pair, chosen(CASES, MORE, "FAULTS_CASES"), fresh=False)
 
 
 scenario(main)
