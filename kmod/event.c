@@ -48,6 +48,8 @@ static void publish(struct lockstep_guest *guest, u32 old, u32 event)
 	WRITE_ONCE(guest->page->gate, rule->gate == LOCKSTEP_GATE_RULE_OPEN);
 	WRITE_ONCE(guest->page->state, guest->state);
 	WRITE_ONCE(guest->mode, mode_of(guest));
+	if (guest->mode != LOCKSTEP_VCPU_PARK)
+		WRITE_ONCE(guest->at_rest, false);
 	if (guest->mode != was || rule->over)
 		lockstep_hook_kick(guest->lv.vcpu);
 	wake_up_all(&guest->wq);
@@ -148,11 +150,11 @@ static bool bytes_released(const struct lockstep_guest *guest)
 
 /*
  * The backup has executed all of the log, so its disks are as ours, and what the log
- * produced has left.
+ * produced has left: the vCPU's thread, too, which logs an output before it hands it over.
  */
 static bool all_is_done(struct lockstep_guest *guest)
 {
-	return guest->executed == READ_ONCE(guest->log.head) &&
+	return guest->at_rest && guest->executed == READ_ONCE(guest->log.head) &&
 	       lockstep_gate_is_drained(&guest->gate) && bytes_released(guest);
 }
 
@@ -289,6 +291,20 @@ void lockstep_guest_drained(struct lockstep_guest *guest)
 {
 	mutex_lock(&guest->lock);
 	drained_look(guest);
+	mutex_unlock(&guest->lock);
+}
+
+/**
+ * lockstep_guest_rest - the vCPU's thread is about to sleep, if it is parked
+ * @guest: vCPU's thread, with nothing that it has made on its way
+ */
+void lockstep_guest_rest(struct lockstep_guest *guest)
+{
+	mutex_lock(&guest->lock);
+	if (guest->mode == LOCKSTEP_VCPU_PARK && !guest->at_rest) {
+		WRITE_ONCE(guest->at_rest, true);
+		drained_look(guest);
+	}
 	mutex_unlock(&guest->lock);
 }
 

@@ -131,6 +131,7 @@ struct lockstep_stall {
  * @verified: twin: VERIFIED came for this peer
  * @stopping_since: jiffies of the entry into STOPPING or SWITCHING
  * @started:  the vCPU may have executed something; set under the lock
+ * @at_rest:  the vCPU's thread sleeps, or has slept, since it was parked: it makes nothing
  * @dead:     being detached
  * @portid:   netlink port of the daemon, 0: none
  * @alive:    when the daemon was last heard, ktime ns
@@ -197,6 +198,7 @@ struct lockstep_guest {
 	bool verified;
 	unsigned long stopping_since;
 	bool started;
+	bool at_rest;
 	bool dead;
 	u32 portid;
 	u64 alive;
@@ -259,6 +261,7 @@ struct lockstep_event_args {
 int lockstep_guest_event(struct lockstep_guest *guest, u32 event,
 			 const struct lockstep_event_args *args);
 void lockstep_guest_drained(struct lockstep_guest *guest);
+void lockstep_guest_rest(struct lockstep_guest *guest);
 void lockstep_guest_log_full(struct lockstep_guest *guest, bool full);
 void lockstep_guest_watch(struct work_struct *work);
 int lockstep_guest_bind(struct lockstep_guest *guest, u32 portid);

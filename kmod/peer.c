@@ -233,17 +233,6 @@ static void ack_take(struct lockstep_guest *guest, const struct lockstep_ack *ac
 	lag_take(guest, ack);
 }
 
-/*
- * Not in a contest; nor once all is said in a switch: the vCPU may have made one more
- * output on its way to sleep, and the backup, which has it too, will send it.
- */
-static bool takes_acks(const struct lockstep_guest *guest)
-{
-	if (guest->state == LOCKSTEP_STATE_SWITCHING && guest->flags & LOCKSTEP_FLAG_DRAINED)
-		return false;
-	return lockstep_state_rule(guest->state)->logs && guest->state != LOCKSTEP_STATE_CONTEST_P;
-}
-
 /**
  * lockstep_guest_ack - the backup's module acknowledges
  * @guest:      process context
@@ -252,7 +241,7 @@ static bool takes_acks(const struct lockstep_guest *guest)
  * @ack:        foreign data
  *
  * Returns 0; -ESTALE when it is not from our backup or does not count any more
- * (a contest, a switch); -ERANGE when it acknowledges what was never made.
+ * (a contest); -ERANGE when it acknowledges what was never made.
  */
 int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *peer,
 		       const struct lockstep_ack *ack)
@@ -261,7 +250,8 @@ int lockstep_guest_ack(struct lockstep_guest *guest, u64 generation, const u8 *p
 	int ret;
 
 	mutex_lock(&guest->lock);
-	if (guest->dead || !takes_acks(guest) || !from_peer(guest, generation, peer)) {
+	if (guest->dead || !lockstep_state_rule(guest->state)->logs ||
+	    guest->state == LOCKSTEP_STATE_CONTEST_P || !from_peer(guest, generation, peer)) {
 		ret = -ESTALE;
 		goto out;
 	}

@@ -13,24 +13,10 @@
 #include "stop.h"
 #include "vcpu.h"
 
-/* Sleep while parked. Returns the mode that holds then, -EINTR or -ESHUTDOWN. */
-static int wait_unparked(struct lockstep_guest *guest)
-{
-	u8 mode;
-
-	do {
-		if (wait_event_interruptible(guest->wq, lockstep_guest_is_over(guest) ||
-					     READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK))
-			return -EINTR;
-		mode = READ_ONCE(guest->mode);	/* may be parked again */
-	} while (mode == LOCKSTEP_VCPU_PARK && !lockstep_guest_is_over(guest));
-	return lockstep_guest_is_over(guest) ? -ESHUTDOWN : mode;
-}
-
 /* Sleep until this side lives, for calls that only a living side makes. */
 static int wait_living(struct lockstep_guest *guest)
 {
-	int mode = wait_unparked(guest);
+	int mode = lockstep_vcpu_wait_unparked(guest);
 
 	if (mode < 0)
 		return mode;
@@ -204,10 +190,7 @@ static int next_parked(struct lockstep_guest *guest)
 	if (poweroff_alone(guest))
 		return LOCKSTEP_VERDICT_POWEROFF;
 	/* the daemon may go while we wait: look again now and then */
-	if (wait_event_interruptible_timeout(guest->wq, lockstep_guest_is_over(guest) ||
-					     READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK, HZ) < 0)
-		return -EINTR;
-	return -EAGAIN;
+	return lockstep_vcpu_park(guest) ?: -EAGAIN;
 }
 
 /**
@@ -287,7 +270,7 @@ static int clock_virtual(struct lockstep_guest *guest, u64 *ns)
 	int ret;
 
 	for (;;) {
-		ret = wait_unparked(guest);
+		ret = lockstep_vcpu_wait_unparked(guest);
 		if (ret < 0)
 			return ret;
 		if (lockstep_mode_lives(ret)) {
@@ -317,7 +300,7 @@ static int clock_wall(struct lockstep_guest *guest, u64 *ns)
 	__le64 value;
 	int ret;
 
-	ret = wait_unparked(guest);
+	ret = lockstep_vcpu_wait_unparked(guest);
 	if (ret == LOCKSTEP_VCPU_REPLAY)
 		ret = lockstep_replay_expect(guest, LOCKSTEP_RECORD_WALL, &rec);
 	else if (ret >= 0)
@@ -436,7 +419,7 @@ int lockstep_stop_output(struct lockstep_guest *guest, struct lockstep_output *o
 
 	if (output->stream >= LOCKSTEP_STREAMS || output->reserved)
 		return -EINVAL;
-	ret = wait_unparked(guest);
+	ret = lockstep_vcpu_wait_unparked(guest);
 	if (ret < 0)
 		return ret;
 	if (ret == LOCKSTEP_VCPU_REPLAY)
@@ -492,7 +475,7 @@ int lockstep_stop_digest(struct lockstep_guest *guest, const struct lockstep_dig
 	unsigned int i;
 	int ret;
 
-	ret = wait_unparked(guest);
+	ret = lockstep_vcpu_wait_unparked(guest);
 	if (ret < 0)
 		return ret;
 	if (ret == LOCKSTEP_VCPU_REPLAY) {
@@ -538,7 +521,7 @@ int lockstep_stop_poweroff(struct lockstep_guest *guest)
 	};
 	int ret;
 
-	ret = wait_unparked(guest);
+	ret = lockstep_vcpu_wait_unparked(guest);
 	if (ret < 0)
 		return ret;
 	if (ret == LOCKSTEP_VCPU_REPLAY) {

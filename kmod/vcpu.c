@@ -220,6 +220,37 @@ static int back_to_user(struct lockstep_guest *guest, int ret)
 	return ret;
 }
 
+/**
+ * lockstep_vcpu_park - sleep while parked
+ * @guest: vCPU's thread, with nothing that it has made on its way
+ *
+ * Returns 0: look again, after a second at the latest; or -EINTR.
+ */
+int lockstep_vcpu_park(struct lockstep_guest *guest)
+{
+	lockstep_guest_rest(guest);
+	return wait_event_interruptible_timeout(guest->wq, lockstep_guest_is_over(guest) ||
+						READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK ||
+						!READ_ONCE(guest->at_rest), HZ) < 0 ? -EINTR : 0;
+}
+
+/**
+ * lockstep_vcpu_wait_unparked - sleep as long as parked
+ * @guest: as above
+ *
+ * Returns the mode that holds then, -EINTR or -ESHUTDOWN.
+ */
+int lockstep_vcpu_wait_unparked(struct lockstep_guest *guest)
+{
+	u8 mode;
+
+	while ((mode = READ_ONCE(guest->mode)) == LOCKSTEP_VCPU_PARK &&
+	       !lockstep_guest_is_over(guest))
+		if (lockstep_vcpu_park(guest))
+			return -EINTR;
+	return lockstep_guest_is_over(guest) ? -ESHUTDOWN : mode;
+}
+
 static int sleep_for(struct lockstep_guest *guest, bool full)
 {
 	struct kvm_vcpu *vcpu = guest->lv.vcpu;
@@ -232,8 +263,7 @@ static int sleep_for(struct lockstep_guest *guest, bool full)
 	else if (READ_ONCE(guest->mode) == LOCKSTEP_VCPU_REPLAY)
 		ret = lockstep_replay_wait(guest, &rec, false);
 	else
-		ret = wait_event_interruptible(guest->wq, lockstep_guest_is_over(guest) ||
-					       READ_ONCE(guest->mode) != LOCKSTEP_VCPU_PARK);
+		ret = lockstep_vcpu_wait_unparked(guest);
 	kvm_vcpu_srcu_read_lock(vcpu);
 	return ret < 0 ? ret : 0;
 }

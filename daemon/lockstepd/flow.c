@@ -115,9 +115,6 @@ static void acked_got(struct lockstep_guest *g, const struct lockstep_message *m
 	if (!lockstep_state_rule(g->state)->logs || m->generation != g->info.generation)
 		return;
 	ret = g->core->ops->acked(g->core->user, g->info.id, m->generation, &m->from, &m->ack);
-	/* a module that has handed over counts none, but the backup is as alive as before */
-	if (ret == -ESTALE && g->state == LOCKSTEP_STATE_SWITCHING)
-		ret = 0;
 	if (ret == -ESTALE)
 		return;
 	if (ret) {

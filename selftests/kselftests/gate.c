@@ -675,4 +675,38 @@ TEST_F(commit, planned_switch)
 	EXPECT_EQ(0, frame_get(self->listener_p));
 }
 
+static bool frame_waits(struct pair *p)
+{
+	return p->primary.frame_waits;
+}
+
+/*
+ * A switch that finds the vCPU's thread between the record of a frame, which the twin may
+ * execute at once, and its write: the primary is not done until that has left, too.
+ */
+TEST_F(commit, switch_between_record_and_write)
+{
+	uint64_t last;
+
+	ASSERT_EQ(0, pair_start(&pair));
+	frames_wanted = 50;
+	ASSERT_TRUE(pair_until(&pair, twin_made_frames, PAIR_END_MS));
+	pair.primary.held_up = true;
+	ASSERT_TRUE(pair_until(&pair, frame_waits, PAIR_END_MS));
+	ASSERT_EQ(0, nl_event(&pair.nl_p, pair.primary.attach.id, LOCKSTEP_EVENT_SWITCH, 0, NULL));
+	frames_wanted = pair.primary.frames;
+	ASSERT_TRUE(pair_until(&pair, twin_made_frames, PAIR_END_MS));
+	/* bytes, which nobody hands over in these tests, are waited for 5 s */
+	EXPECT_FALSE(pair_until(&pair, pair_primary_drained, 8000));
+	pair.primary.held_up = false;
+	ASSERT_TRUE(pair_until(&pair, pair_primary_drained, PAIR_END_MS));
+	last = drain(_metadata, self->listener_p, 0);
+	EXPECT_EQ(pair.primary.frames, last);
+	ASSERT_EQ(0, nl_event(&pair.nl_t, pair.twin.attach.id, LOCKSTEP_EVENT_SWITCH, 0, NULL));
+	ASSERT_TRUE(pair_until(&pair, pair_twin_drained, PAIR_END_MS));
+	ASSERT_EQ(0, nl_event(&pair.nl_t, pair.twin.attach.id, LOCKSTEP_EVENT_WON, 0, NULL));
+	EXPECT_EQ(last + 1, first_frame(self->listener_t));
+	EXPECT_EQ(0, frame_get(self->listener_p));
+}
+
 TEST_HARNESS_MAIN

@@ -178,8 +178,14 @@ static int make_frame(struct machine *machine)
 	memcpy(frame + FRAME_INDEX_AT, &index, sizeof(index));
 	memcpy(frame + FRAME_INDEX_AT + 8, machine->vm.mem + VM_DATA, 4);
 	ret = output(machine, LOCKSTEP_STREAM_NET, index, frame, FRAME_LEN, &verdict);
-	if (ret > 0 && verdict == LOCKSTEP_VERDICT_SEND)
-		frame_write(machine, frame);
+	if (ret <= 0 || verdict != LOCKSTEP_VERDICT_SEND)
+		return ret;
+	while (machine->held_up && !machine->quit) {
+		machine->frame_waits = true;
+		usleep(1000);
+	}
+	machine->frame_waits = false;
+	frame_write(machine, frame);
 	return ret;
 }
 

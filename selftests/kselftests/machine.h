@@ -35,6 +35,8 @@ enum machine_end {
  * @page:    shared with the module
  * @log_size: to ask for at attach, 0: the module's default
  * @tap:     where frames are written, -1: nowhere
+ * @held_up: stop between the record of a frame and its write
+ * @frame_waits: one waits there
  * @spoil:   differ from the log on purpose, at this output's index (0: never)
  * @serial:  bytes made
  * @frames:  frames made
@@ -53,6 +55,8 @@ struct machine {
 	struct lockstep_page *page;
 	uint32_t log_size;
 	int tap;
+	atomic_bool held_up;
+	atomic_bool frame_waits;
 	uint64_t spoil;
 
 	uint64_t serial;

@@ -67,12 +67,13 @@ byte crashes;
 byte daemons;
 byte switches;
 bool switch_sent;		/* SWITCH was sent */
-bool late;			/* an output was made after the switch began */
 bool diverged;			/* the twin has differed once */
 
 /* --- the log: record k is output k; a power-off is one record more -------- */
 
 byte made;			/* outputs the primary logged */
+bool writing;			/* the last of them has not come to its gate yet */
+bool at_rest;			/* its vCPU's thread sleeps, since it was parked */
 bool off;			/* it logged the power-off */
 #define END		(made + off)
 byte held;			/* records held by the backup's module */
@@ -124,15 +125,15 @@ bool rebooted;
 #ifdef BUG_SWITCH	/* it asks as soon as it is parked */
 #define p_handed	(p == SWITCHING)
 #else
-#define p_handed	(p == SWITCHING && acked == END && executed == END && released == made && \
-			 told_acked == released)
+#define p_handed	(p == SWITCHING && acked == END && executed == END && \
+			 told_acked == released && p_rests)
 #endif
 
-/* Once it has asked, it takes no more acks: they would release what the backup sends, too. */
-#ifdef BUG_LATE
-#define p_done		false
+/* Else the last output can be acknowledged and executed there before it is at the gate. */
+#ifdef BUG_REST		/* it asks while the vCPU's thread may be between record and write */
+#define p_rests		(released == made - writing)
 #else
-#define p_done		(p == SWITCHING && switch_sent)
+#define p_rests		(released == made && at_rest)
 #endif
 
 /* DRAINED of a backup that contests: all that was acknowledged is executed. */
@@ -161,8 +162,8 @@ inline check()
 		/* it leaves out what it was told of, and that did leave */
 		assert(told <= released);
 		assert(released - told <= DUPLICATES);
-		/* asked to: nothing is said twice; but for a late one, nothing is left to say */
-		assert(!(switch_sent && p == SWITCHING) || (told == released && released >= made - late))
+		/* asked to: nothing is left to say, nothing is said twice */
+		assert(!(switch_sent && p == SWITCHING) || (told == made && executed == END))
 	:: else
 	fi
 }
@@ -173,6 +174,7 @@ inline check()
 
 inline p_entered()
 {
+	at_rest = false;
 	if
 	:: p == SOLO || (p == STOPPING && !p_paired) -> acked = END
 	:: else
@@ -196,19 +198,24 @@ active proctype primary()
 end:	do
 	/* the guest runs and makes outputs; alone it needs nobody for them */
 	:: atomic { vcpu_runs(p) && !p_started && !p_paired -> p_started = true }
-	:: atomic { vcpu_logs(p) && !off && made < OUTPUTS -> p_started = true; made++ }
-	:: atomic { vcpu_logs(p) && !off -> p_started = true; off = true }
+	:: atomic { vcpu_logs(p) && !off && !writing && made < OUTPUTS ->
+		p_started = true;
+		writing = true;
+		made++
+	   }
+	:: atomic { writing && p != DEAD -> writing = false }
+	:: atomic { vcpu_logs(p) && !off && !writing -> p_started = true; off = true }
 	/* LOCKSTEP_NEXT raises POWEROFF where it is not parked */
 	:: atomic { off && (vcpu_logs(p) || vcpu_runs(p)) && p != LIVE -> p_event(POWEROFF) }
 
 	/* the gate */
 	:: atomic {
-		gate_open(p) && released < made ->
+		gate_open(p) && released < made - writing ->
 		released++;
 		check()
 	   }
 	:: atomic {
-		gate_acked(p) && released < made && released < acked && within_bound ->
+		gate_acked(p) && released < made - writing && released < acked && within_bound ->
 		released++;
 		check()
 	   }
@@ -218,7 +225,7 @@ end:	do
 
 	/* an ack arrives; none counts in a contest */
 	:: atomic {
-		p_daemon && logs(p) && p != CONTEST_P && !p_done && (acked < held || told_acked < told) ->
+		p_daemon && logs(p) && p != CONTEST_P && (acked < held || told_acked < told) ->
 		if
 		:: acked < held -> acked = held
 		:: else
@@ -257,8 +264,12 @@ end:	do
 	/* a planned switch; it may be given up at any time, also once the backup was asked */
 	:: atomic { p_daemon && takes_SWITCH(p) && switches < SWITCHES -> switches++; p_event(SWITCH) }
 	:: atomic { p_daemon && p_handed && !switch_sent -> switch_sent = true }
-	/* the vCPU makes one more output on its way to sleep */
-	:: atomic { p == SWITCHING && !late && !off && made < OUTPUTS -> late = true; made++ }
+	/* the vCPU's thread may make one more output on its way to sleep */
+	:: atomic { p == SWITCHING && !at_rest && !writing && !off && made < OUTPUTS ->
+		writing = true;
+		made++
+	   }
+	:: atomic { p == SWITCHING && !at_rest && !writing -> at_rest = true }
 
 	/* its daemon dies, comes back, and finds the same peer, or does not */
 	:: atomic { p_daemon && p != DEAD && !over(p) && daemons < DAEMONS ->

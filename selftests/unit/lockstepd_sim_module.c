@@ -375,8 +375,6 @@ int sim_module_acked(void *user, uint32_t id, uint64_t generation,
 	if (!rule(g)->logs || g->info.state == LOCKSTEP_STATE_CONTEST_P ||
 	    !from_peer(g, generation, peer))
 		return -ESTALE;
-	if (g->info.state == LOCKSTEP_STATE_SWITCHING && g->info.flags & LOCKSTEP_FLAG_DRAINED)
-		return -ESTALE;
 	if (lsn > g->head)
 		return -ERANGE;
 	if (lsn > g->tail)
