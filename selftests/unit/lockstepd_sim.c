@@ -33,10 +33,10 @@ uint64_t sim_rand(struct sim *s)
 
 /* --- events of the world -------------------------------------------------- */
 
-struct sim_event *sim_event_add(struct sim *s, uint64_t delay, int host, sim_event_fn *fn,
-				size_t len)
+static struct sim_event *event_create(struct sim *s, uint64_t delay, int host, sim_event_fn *fn,
+				      size_t len)
 {
-	struct sim_event *e = calloc(1, sizeof(*e) + len), *at;
+	struct sim_event *e = calloc(1, sizeof(*e) + len);
 
 	assert_non_null(e);
 	e->at = s->now + delay;
@@ -45,7 +45,14 @@ struct sim_event *sim_event_add(struct sim *s, uint64_t delay, int host, sim_eve
 	e->link_epoch = s->link_epoch;
 	e->fn = fn;
 	e->len = len;
-	/* events of the same time keep their order */
+	return e;
+}
+
+/* Events of the same time keep their order. */
+static void event_insert(struct sim *s, struct sim_event *e)
+{
+	struct sim_event *at;
+
 	TAILQ_FOREACH_REVERSE(at, &s->events, sim_events, entry)
 		if (at->at <= e->at)
 			break;
@@ -53,6 +60,27 @@ struct sim_event *sim_event_add(struct sim *s, uint64_t delay, int host, sim_eve
 		TAILQ_INSERT_AFTER(&s->events, at, e, entry);
 	else
 		TAILQ_INSERT_HEAD(&s->events, e, entry);
+}
+
+/* Requests under way hold memory that their answer frees, or its drop(). */
+static void events_free(struct sim_events *events)
+{
+	struct sim_event *e;
+
+	while ((e = TAILQ_FIRST(events))) {
+		TAILQ_REMOVE(events, e, entry);
+		if (e->drop)
+			e->drop(e);
+		free(e);
+	}
+}
+
+struct sim_event *sim_event_add(struct sim *s, uint64_t delay, int host, sim_event_fn *fn,
+				size_t len)
+{
+	struct sim_event *e = event_create(s, delay, host, fn, len);
+
+	event_insert(s, e);
 	return e;
 }
 
@@ -62,17 +90,9 @@ static void event_run(struct sim *s, struct sim_event *e)
 
 	TAILQ_REMOVE(&s->events, e, entry);
 	if (h->thaw_ns > s->now && !h->dead) {
-		struct sim_event *at;
-
 		/* a host that does not run gets it when it does */
 		e->at = h->thaw_ns;
-		TAILQ_FOREACH_REVERSE(at, &s->events, sim_events, entry)
-			if (at->at <= e->at)
-				break;
-		if (at)
-			TAILQ_INSERT_AFTER(&s->events, at, e, entry);
-		else
-			TAILQ_INSERT_HEAD(&s->events, e, entry);
+		event_insert(s, e);
 		return;
 	}
 	e->fn(s, e);
@@ -86,41 +106,48 @@ static int other(int host)
 	return host == SIM_A ? SIM_B : SIM_A;
 }
 
-/* TCP keeps it until the way is free, in order; so does a receiver that paused, or reads late. */
-static uint64_t message_wait(struct sim *s, const struct sim_host *h, const struct sim_event *e)
+/* TCP keeps it until the way is free; so does a receiver that paused, or reads late. */
+static uint64_t inbox_wait(const struct sim *s, const struct sim_host *h)
 {
-	if (s->cut[e->host] || s->hang || h->paused)
+	if (s->cut[h->index] || s->hang || h->paused)
 		return 10 * SIM_MS;
-	if (h->stalled_ns > s->now)
-		return h->stalled_ns - s->now;
-	return e->order == h->arrived ? 0 : SIM_MS / 4;
+	return h->stalled_ns > s->now ? h->stalled_ns - s->now : 0;
 }
 
-static void message_arrives(struct sim *s, struct sim_event *e)
+static void message_arrives(struct sim *s, struct sim_host *h, const struct sim_event *e)
 {
-	struct sim_host *h = &s->host[e->host];
 	struct lockstep_message m;
-	uint64_t wait;
 
-	if (!h->daemon || e->epoch != h->epoch || e->link_epoch != s->link_epoch || !h->link)
-		return;
-	wait = message_wait(s, h, e);
-	if (wait) {
-		struct sim_event *again = sim_event_add(s, wait, e->host, message_arrives, e->len);
-
-		again->epoch = e->epoch;
-		again->link_epoch = e->link_epoch;
-		again->order = e->order;
-		memcpy(again->data, e->data, e->len);
-		return;
-	}
-	h->arrived++;
 	assert_int_equal(lockstep_message_decode(e->data, e->len, &m), 0);
 	if (s->lose && lockstep_message_carries_log(m.type)) {
 		s->lose--;
 		return;
 	}
 	lockstep_core_message(&h->core, h->node, &m);
+}
+
+/* The oldest message, if it has come; each brings a look at the inbox along. */
+static void inbox_look(struct sim *s, struct sim_event *look)
+{
+	struct sim_host *h = &s->host[look->host];
+	struct sim_event *e = TAILQ_FIRST(&h->inbox);
+	bool meant;
+	uint64_t wait;
+
+	if (!e || e->at > s->now)
+		return;
+	meant = h->daemon && h->link && e->epoch == h->epoch && e->link_epoch == s->link_epoch;
+	wait = meant ? inbox_wait(s, h) : 0;
+	if (wait && h->look_ns > s->now)
+		return;
+	h->look_ns = s->now + wait;
+	sim_event_add(s, wait, h->index, inbox_look, 0);
+	if (wait)
+		return;
+	TAILQ_REMOVE(&h->inbox, e, entry);
+	if (meant)
+		message_arrives(s, h, e);
+	free(e);
 }
 
 static int op_send(void *user, struct lockstep_node *node, const struct lockstep_message *m)
@@ -138,11 +165,12 @@ static int op_send(void *user, struct lockstep_node *node, const struct lockstep
 	n = lockstep_message_encode(m, buf, sizeof(buf));
 	if (n < 0)
 		fail_msg("%s can't be encoded: %d", lockstep_message_name(m->type), n);
-	e = sim_event_add(s, SIM_MS / 2, other(h->index), message_arrives, (size_t)n + tail);
-	e->order = s->host[e->host].sent++;
+	e = event_create(s, SIM_MS / 2, other(h->index), NULL, (size_t)n + tail);
 	memcpy(e->data, buf, (size_t)n);
 	if (tail)
 		memcpy(e->data + n, m->log.data, tail);
+	TAILQ_INSERT_TAIL(&s->host[e->host].inbox, e, entry);
+	sim_event_add(s, SIM_MS / 2, e->host, inbox_look, 0);
 	return 0;
 }
 
@@ -192,8 +220,6 @@ static void link_step(struct sim *s)
 	for (i = 0; i < SIM_HOSTS; i++) {
 		s->host[i].link = true;
 		s->host[i].stalled_ns = 0;
-		s->host[i].sent = 0;
-		s->host[i].arrived = 0;
 	}
 	for (i = 0; i < SIM_HOSTS; i++)
 		lockstep_core_node_up(&s->host[i].core, s->host[i].node,
@@ -567,6 +593,8 @@ void sim_init(struct sim *s, uint64_t seed)
 	s->now = 1000 * 1000 * SIM_MS;
 	s->trace = getenv("SIM_TRACE");
 	TAILQ_INIT(&s->events);
+	for (i = 0; i < SIM_HOSTS; i++)
+		TAILQ_INIT(&s->host[i].inbox);
 	memset(s->vm.b, 0x77, sizeof(s->vm.b));
 	memset(s->store.uuid.b, 0x55, sizeof(s->store.uuid.b));
 	memset(s->other_store.uuid.b, 0x66, sizeof(s->other_store.uuid.b));
@@ -587,20 +615,15 @@ void sim_init(struct sim *s, uint64_t seed)
 
 void sim_exit(struct sim *s)
 {
-	struct sim_event *e;
 	int i;
 
 	lockstep_event_subscribe(NULL, NULL);
-	for (i = 0; i < SIM_HOSTS; i++)
+	for (i = 0; i < SIM_HOSTS; i++) {
 		if (s->host[i].daemon)
 			lockstep_core_exit(&s->host[i].core);
-	/* requests under way hold memory that their answer frees */
-	while ((e = TAILQ_FIRST(&s->events))) {
-		TAILQ_REMOVE(&s->events, e, entry);
-		if (e->drop)
-			e->drop(e);
-		free(e);
+		events_free(&s->host[i].inbox);
 	}
+	events_free(&s->events);
 }
 
 /* --- for tests ------------------------------------------------------------ */

@@ -62,6 +62,9 @@ struct sim_store {
 	struct sim_generation gen[SIM_GENERATIONS];
 };
 
+struct sim_event;
+TAILQ_HEAD(sim_events, sim_event);
+
 struct sim_host {
 	struct sim *sim;
 	int index;
@@ -81,15 +84,13 @@ struct sim_host {
 	bool paused;
 	uint64_t pauses;
 	uint64_t stalled_ns;	/* messages to it wait until then */
-	uint64_t sent;		/* messages to it, on this connection */
-	uint64_t arrived;	/* of those */
+	struct sim_events inbox; /* messages on their way to it, in order */
+	uint64_t look_ns;	/* when the inbox is looked at again */
 	uint64_t tick_ns;
 	uint64_t beat_ns;
 	uint32_t next_id;
 	struct sim_guest guest[SIM_GUESTS];
 };
-
-struct sim_event;
 
 /* What breaks at a failpoint, at the host where it is hit. */
 enum sim_fault {
@@ -131,7 +132,7 @@ struct sim {
 	uint64_t seed;
 	uint64_t rng;
 	uint64_t seq;
-	TAILQ_HEAD(sim_events, sim_event) events;
+	struct sim_events events;
 	struct sim_host host[SIM_HOSTS];
 	struct sim_store store;
 	struct sim_store other_store;

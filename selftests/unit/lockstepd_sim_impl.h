@@ -14,7 +14,6 @@ struct sim_event {
 	int host;
 	unsigned int epoch;
 	unsigned int link_epoch;
-	uint64_t order;		/* of a message on its connection */
 	sim_event_fn *fn;
 	void (*drop)(struct sim_event *e);
 	size_t len;
